@@ -1,0 +1,67 @@
+/**
+ * Counters in memory, one object per (tenant, dimension, name), found once when a graph is compiled and then only
+ * incremented: the hot path does no look-up. They outlive graphs, so a release loses no count.
+ */
+export const dimensions = ['tenant', 'server', 'escaper', 'user'] as const;
+export type Dimension = (typeof dimensions)[number];
+
+/** Upper bounds in ms of the latency histogram's buckets; one more bucket takes the rest. */
+export const latencyBounds = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000] as const;
+
+export const counterNames = ['connections', 'requests', 'bytes_in', 'bytes_out', 'errors', 'blocked'] as const;
+export type CounterName = (typeof counterNames)[number];
+
+export class Counters {
+  connections = 0;
+  requests = 0;
+  bytes_in = 0;
+  bytes_out = 0;
+  errors = 0;
+  blocked = 0;
+  /** Connections or tunnels open now. */
+  active = 0;
+  /** Sum of the latencies in `latency`, ms. */
+  latency_sum = 0;
+  readonly latency = new Float64Array(latencyBounds.length + 1);
+  readonly tenant: string;
+  readonly dimension: Dimension;
+  readonly name: string;
+
+  constructor(tenant: string, dimension: Dimension, name: string) {
+    this.tenant = tenant;
+    this.dimension = dimension;
+    this.name = name;
+  }
+
+  observe(ms: number): void {
+    this.latency_sum += ms;
+    let i = 0;
+    while (i < latencyBounds.length && ms > latencyBounds[i]!) i++;
+    this.latency[i]!++;
+  }
+}
+
+export class Stats {
+  readonly #all = new Map<string, Counters>();
+
+  /** The counters of one thing; the same object each time. */
+  of(tenant: string, dimension: Dimension, name: string): Counters {
+    const key = `${dimension}\0${tenant}\0${name}`;
+    let found = this.#all.get(key);
+    if (found === undefined) {
+      found = new Counters(tenant, dimension, name);
+      this.#all.set(key, found);
+    }
+    return found;
+  }
+
+  /** All counters, for a flush or a scrape. */
+  values(): Iterable<Counters> {
+    return this.#all.values();
+  }
+
+  /** Forgets a tenant that is gone. */
+  forget(tenant: string): void {
+    for (const [key, c] of this.#all) if (c.tenant === tenant) this.#all.delete(key);
+  }
+}
