@@ -4,13 +4,13 @@
  */
 export interface StreamReceiver {
   /**
-   * Bytes came. `chunk` is the receiver's own only until it returns, unless `stream.write` of the same turn
-   * keeps it (see TcpStream): copy what must live longer.
+   * Bytes came. `borrowed`: the chunk is overwritten when this call returns, copy what must live longer. Else it
+   * stays as it is while this stream is paused, and for good if it is never resumed.
    */
-  onData(chunk: Buffer): void;
+  onData(chunk: Buffer, borrowed: boolean): void;
   /** The peer will send no more (a half-close: we may still write). */
   onEnd(): void;
-  /** All that was written has left for the kernel after `write` returned false. */
+  /** All that was written has left for the kernel; called once after each `write` that returned false. */
   onDrain(): void;
   /** The stream is gone, both ways; called once. `error` when it was not orderly. */
   onClose(error: Error | null): void;
@@ -18,13 +18,15 @@ export interface StreamReceiver {
 
 export interface ByteStream {
   receiver: StreamReceiver;
+  /** IP address of the peer; IPv4-mapped IPv6 is written as IPv4. */
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly destroyed: boolean;
-  /** False when the bytes are queued: wait for onDrain. A string is latin1. */
+  /**
+   * A string is latin1. False when the kernel did not take all of it: the rest is read from `chunk` later, so who
+   * wrote it must pause its source until onDrain.
+   */
   write(chunk: Uint8Array | string): boolean;
-  /** Head and first body bytes in one system call. */
-  writeHead(head: string, body: Uint8Array): boolean;
   pause(): void;
   resume(): void;
   /** Sends what is queued, then a FIN. */

@@ -1,0 +1,183 @@
+import { z } from 'zod';
+import type { Egress } from '../kind.ts';
+import type { ByteStream, StreamReceiver } from '../stream.ts';
+import { type Wheel, WheelEntry } from '../wheel.ts';
+
+export const poolConfig = z
+  .strictObject({
+    max_idle_per_origin: z.int().min(0).max(10_000).default(64).describe('Idle connections kept for one origin'),
+    idle_timeout_ms: z
+      .int()
+      .min(1000)
+      .max(3_600_000)
+      .default(55_000)
+      .describe('An idle connection is closed after this time, ms'),
+    max_age_ms: z
+      .int()
+      .min(1000)
+      .max(86_400_000)
+      .default(600_000)
+      .describe('A connection older than this is not used again, ms'),
+    max_uses: z.int().min(1).max(10_000_000).default(100_000).describe('Requests one connection carries at most'),
+  })
+  .prefault({})
+  .describe('Connections kept open for the next forward request');
+export type PoolSettings = z.output<typeof poolConfig>;
+
+export interface EgressInfo {
+  escaper: string;
+  form: 'origin' | 'absolute';
+  headers: string;
+  peer: string;
+}
+
+/** Idle connections to origins, by key. One pool belongs to one escaper of one tenant: nothing is shared further. */
+export class UpstreamPool {
+  readonly #idle = new Map<string, PooledConnection[]>();
+  readonly settings: PoolSettings;
+  readonly wheel: Wheel;
+  #closed = false;
+
+  constructor(settings: PoolSettings, wheel: Wheel) {
+    this.settings = settings;
+    this.wheel = wheel;
+  }
+
+  /** A connection that is idle and sound, the one used last first; null when there is none. */
+  take(key: string): Egress | null {
+    const list = this.#idle.get(key);
+    if (list === undefined) return null;
+    for (;;) {
+      const connection = list.pop();
+      if (connection === undefined) return null;
+      if (connection.leave()) return connection;
+    }
+  }
+
+  /** A fresh connection as an Egress whose `release(true)` brings it into the pool. */
+  egress(stream: ByteStream, key: string, info: EgressInfo): Egress {
+    return new PooledConnection(this, stream, key, info);
+  }
+
+  /** Idle connections now. */
+  get size(): number {
+    let n = 0;
+    for (const list of this.#idle.values()) n += list.length;
+    return n;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const list of this.#idle.values()) for (const c of list.splice(0)) c.drop();
+    this.#idle.clear();
+  }
+
+  /** The pool's own: takes a connection in, or refuses. */
+  put(connection: PooledConnection): boolean {
+    if (this.#closed) return false;
+    const list = this.#idle.get(connection.key);
+    if (list === undefined) this.#idle.set(connection.key, [connection]);
+    else if (list.length >= this.settings.max_idle_per_origin) return false;
+    else list.push(connection);
+    return true;
+  }
+
+  /** The pool's own: forgets an idle connection that died. */
+  remove(connection: PooledConnection): void {
+    const list = this.#idle.get(connection.key);
+    const i = list?.indexOf(connection) ?? -1;
+    if (i >= 0) list!.splice(i, 1);
+    if (list?.length === 0) this.#idle.delete(connection.key);
+  }
+}
+
+class PooledConnection extends WheelEntry implements Egress, StreamReceiver {
+  readonly stream: ByteStream;
+  readonly escaper: string;
+  readonly form: 'origin' | 'absolute';
+  readonly headers: string;
+  readonly peer: string;
+  readonly key: string;
+  reused = false;
+  readonly #pool: UpstreamPool;
+  readonly #born: number;
+  #uses = 0;
+
+  constructor(pool: UpstreamPool, stream: ByteStream, key: string, info: EgressInfo) {
+    super();
+    this.#pool = pool;
+    this.stream = stream;
+    this.key = key;
+    this.escaper = info.escaper;
+    this.form = info.form;
+    this.headers = info.headers;
+    this.peer = info.peer;
+    this.#born = performance.now();
+  }
+
+  release(reusable: boolean): void {
+    const { settings, wheel } = this.#pool;
+    this.reused = true;
+    if (
+      !reusable ||
+      this.stream.destroyed ||
+      ++this.#uses >= settings.max_uses ||
+      performance.now() - this.#born > settings.max_age_ms ||
+      !this.#pool.put(this)
+    ) {
+      this.drop();
+      return;
+    }
+    this.stream.receiver = this;
+    wheel.arm(this, settings.idle_timeout_ms);
+  }
+
+  /** Leaves the pool to serve again; false when it died while idle. */
+  leave(): boolean {
+    this.#pool.wheel.disarm(this);
+    return !this.stream.destroyed;
+  }
+
+  drop(): void {
+    this.#pool.wheel.forget(this);
+    this.stream.receiver = gone;
+    this.stream.destroy();
+  }
+
+  // While idle: anything that comes makes the connection unusable, above all bytes that nobody asked for.
+  onData(): void {
+    this.#die();
+  }
+  onEnd(): void {
+    this.#die();
+  }
+  onClose(): void {
+    this.#die();
+  }
+  onDrain(): void {}
+  onTimeout(): void {
+    this.#die();
+  }
+
+  #die(): void {
+    this.#pool.remove(this);
+    this.drop();
+  }
+}
+
+const gone: StreamReceiver = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+/** A connection that carries one tunnel and is never used again. */
+export function tunnelEgress(stream: ByteStream, escaper: string, peer: string): Egress {
+  return {
+    stream,
+    escaper,
+    form: 'origin',
+    headers: '',
+    reused: false,
+    peer,
+    release() {
+      stream.destroy();
+    },
+  };
+}
