@@ -1,0 +1,73 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { PrismaLibSql } from '@prisma/adapter-libsql';
+import { PrismaMariaDb } from '@prisma/adapter-mariadb';
+import { PrismaClient as MysqlClient, Prisma } from './generated/mysql/client.ts';
+import { PrismaClient as SqliteClient } from './generated/sqlite/client.ts';
+import { Mutex } from './mutex.ts';
+import { parseDatabaseUrl } from './url.ts';
+
+/** The two generated clients have the same models; the code is written against MySQL's types. */
+export type Client = MysqlClient;
+export type Tx = Prisma.TransactionClient;
+export { Prisma };
+
+/** The database of the management service. */
+export interface Db {
+  readonly kind: 'mysql' | 'sqlite';
+  /** For reads outside of transactions. */
+  readonly client: Client;
+  /**
+   * Runs `work` in one transaction. `work` may run more than once (deadlock, lost connection before its first
+   * statement): it must do nothing but use `tx`. On SQLite there is one writer at a time.
+   */
+  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Tries of a transaction that lost a deadlock. */
+const attempts = 5;
+
+/** Opens the database; connects on first use. `url` as ARCUS_DATABASE_URL. */
+export async function openDb(url: string): Promise<Db> {
+  const parsed = parseDatabaseUrl(url);
+  // A large import holds its transaction long; waiting writers queue in this process before they take a connection.
+  const transactionOptions = { maxWait: 30_000, timeout: 120_000 };
+  if (parsed.kind === 'mysql') {
+    const client = new MysqlClient({ adapter: new PrismaMariaDb(parsed.config), transactionOptions });
+    return {
+      kind: 'mysql',
+      client,
+      write: (work) => retried(() => client.$transaction(work)),
+      close: () => client.$disconnect(),
+    };
+  }
+  mkdirSync(dirname(parsed.path), { recursive: true });
+  const adapter = new PrismaLibSql({ url: `file:${parsed.path}`, timeout: 10_000 });
+  const client = new SqliteClient({ adapter, transactionOptions }) as unknown as Client;
+  await client.$queryRawUnsafe('PRAGMA journal_mode = WAL');
+  const writer = new Mutex();
+  return {
+    kind: 'sqlite',
+    client,
+    write: (work) => writer.run(() => retried(() => client.$transaction(work))),
+    close: () => client.$disconnect(),
+  };
+}
+
+async function retried<T>(run: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run();
+    } catch (error) {
+      // P2034: write conflict or deadlock, the transaction was rolled back whole.
+      if (attempt === attempts || !isPrismaError(error, 'P2034')) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * attempt));
+    }
+  }
+}
+
+/** Is `error` Prisma's with this code? By shape: each generated client has its own class. */
+export function isPrismaError(error: unknown, code: string): boolean {
+  return error instanceof Error && (error as { code?: unknown }).code === code;
+}
