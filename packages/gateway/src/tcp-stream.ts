@@ -54,7 +54,7 @@ export class TcpStream implements ByteStream {
       noDelay: true,
       allowHalfOpen: true,
       onread: {
-        buffer: () => stream?.#nextBuffer() ?? SHARED,
+        buffer: () => (stream ? stream.#nextBuffer() : SHARED),
         callback: (size: number) => stream.#read(size),
       },
     });
