@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Decision } from '@arcus/gateway/session.ts';
+import { formatDecision, lineDestination, openDecisionLog } from './decision-log.ts';
+
+const decision: Decision = {
+  time: 1_700_000_000_000,
+  tenant: 'acme',
+  version: 3,
+  server: 'main',
+  user: 'alice',
+  client: '192.0.2.1',
+  method: 'GET',
+  target: 'example.com:80',
+  path: '/index',
+  escaper: 'direct',
+  peer: '192.0.2.9:80',
+  action: 'allow',
+  code: '',
+  rule: '',
+  reason: '',
+  status: 200,
+  bytes_in: 10,
+  bytes_out: 20,
+  ms: 1.23456,
+  protocol: '',
+};
+
+test('a decision is one JSON line with every field', () => {
+  const line = formatDecision(decision);
+  assert.deepEqual(JSON.parse(line), { ...decision, ms: 1.235 });
+  assert.equal(line.indexOf('\n'), line.length - 1);
+});
+
+test('what a client sends cannot forge a line, a field or a terminal command', () => {
+  const evil = 'a"b\\c\n{"tenant":"other"}\r\u0000\u001b[2J\u007f\u0085\u009b\u2028\u2029\ud800z';
+  const line = formatDecision({ ...decision, user: evil, path: evil, method: evil, target: evil, reason: evil });
+  assert.doesNotMatch(line.slice(0, -1), /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/);
+  const read = JSON.parse(line) as Decision;
+  assert.equal(read.path, evil);
+  assert.equal(read.tenant, 'acme');
+});
+
+test('decisions are in the file after close, though nobody waited for the disk', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'arcus-log-'));
+  t.after(() => rm(dir, { recursive: true }));
+  const path = join(dir, 'sub', 'decisions.log');
+  const sink = lineDestination(path);
+  await new Promise((resolve) => sink.once('ready', resolve));
+  const log = openDecisionLog(sink, (error) => assert.fail(error));
+  for (let i = 0; i < 1000; i++) log.record(decision);
+  const closed = new Promise((resolve) => sink.once('close', resolve));
+  log.close();
+  await closed;
+  assert.equal((await readFile(path, 'utf8')).split('\n').length, 1001);
+  assert.equal(log.dropped, 0);
+});
+
+test('a disk that cannot keep up costs lines, which are counted, never memory without end', () => {
+  const listeners: Record<string, (data?: unknown) => void> = {};
+  const sink = {
+    write: () => listeners.drop!(),
+    flushSync: () => {},
+    end: () => {},
+    on: (event: string, listener: () => void) => {
+      listeners[event] = listener;
+    },
+  };
+  const log = openDecisionLog(sink, () => {});
+  log.record(decision);
+  log.record(decision);
+  assert.equal(log.dropped, 2);
+});

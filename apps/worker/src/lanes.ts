@@ -1,0 +1,37 @@
+/** A gate lets `width` tasks through at once; the others wait in order of arrival. */
+export class Gate {
+  readonly #width: number;
+  readonly #waiting: (() => void)[] = [];
+  #inside = 0;
+
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#inside < this.#width) this.#inside++;
+    else await new Promise<void>((enter) => this.#waiting.push(enter));
+    try {
+      return await task();
+    } finally {
+      // The place is handed on, not given back: a newcomer cannot overtake.
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#inside--;
+    }
+  }
+}
+
+/** Wait before the next try: doubles from `first` to `most` ms, with jitter so that a fleet does not come back in step. */
+export function backoff(attempt: number, first = 250, most = 30_000): number {
+  return Math.min(most, first * 2 ** Math.min(attempt, 20)) * (0.5 + Math.random() / 2);
+}
+
+/** A promise and its resolver. */
+export function latch(): { readonly promise: Promise<void>; open(): void } {
+  let open = () => {};
+  const promise = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { promise, open: () => open() };
+}

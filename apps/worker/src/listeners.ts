@@ -1,0 +1,262 @@
+/**
+ * Bound sockets, one per address. They outlive graphs: a release only changes which server a socket hands its
+ * connections to, so that no connection is refused while releases come and go.
+ */
+import net from 'node:net';
+import type { Fault } from '@arcus/gateway/fault.ts';
+import type { Binding, ListenAddress, Server } from '@arcus/gateway/kind.ts';
+import { TcpStream } from '@arcus/gateway/tcp-stream.ts';
+
+/** A server that wants its address; `pointer` names the field of the config, for the fault. */
+export interface Wanted {
+  readonly server: Server;
+  readonly pointer: string;
+}
+
+/** Addresses that could not be had on this machine now. Another time, or once somebody lets go, they may. */
+export class ListenError extends Error {
+  readonly faults: readonly Fault[];
+  constructor(faults: readonly Fault[]) {
+    super(faults.map((f) => f.message).join('; '));
+    this.name = 'ListenError';
+    this.faults = faults;
+  }
+}
+
+/** A tenant's listeners, ready for the next graph. Exactly one of `commit` and `abort` follows. */
+export interface Prepared {
+  /** Hands every address over to the new servers, in one synchronous step. */
+  commit(): void;
+  /** After `commit`: stops listening on addresses that the new graph does not use. `destroyAfter` ms cuts what is open. */
+  closeUnused(destroyAfter?: number): void;
+  /** Lets go of what was bound for nothing. */
+  abort(): void;
+}
+
+export interface ListenersOptions {
+  /** Several processes share each address (SO_REUSEPORT). */
+  readonly reusePort?: boolean;
+  /** An address of this process is free again. */
+  readonly onFreed?: () => void;
+  /** A socket or a server failed in a way that only an operator can mend (too many open files, a bug). */
+  readonly onError?: (error: unknown, address: string) => void;
+}
+
+/** `127.0.0.1:8080`, `[::1]:8080` */
+export const formatAddress = ({ host, port }: ListenAddress): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+interface Listener {
+  readonly tenant: string;
+  readonly listen: ListenAddress;
+  readonly binding: Binding;
+  readonly sockets: Set<net.Socket>;
+  /** Null while it is being bound, and while it stands back for a wider address. */
+  server: net.Server | null;
+}
+
+export class Listeners {
+  readonly #listeners = new Map<string, Listener>();
+  readonly #byTenant = new Map<string, Set<Listener>>();
+  /** Of listeners that were closed and still have connections. */
+  readonly #leaving = new Set<Listener>();
+  readonly #options: ListenersOptions;
+
+  constructor(options: ListenersOptions = {}) {
+    this.#options = options;
+  }
+
+  /** Addresses bound now. */
+  get size(): number {
+    return this.#listeners.size;
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    let n = 0;
+    for (const l of this.#listeners.values()) n += l.sockets.size;
+    for (const l of this.#leaving) n += l.sockets.size;
+    return n;
+  }
+
+  /** Binds what `tenant` does not have yet. ListenError names every address that cannot be had; then nothing changed. */
+  async prepare(tenant: string, wanted: readonly Wanted[]): Promise<Prepared> {
+    const next = new Map<Listener, Server>();
+    const fresh: Listener[] = [];
+    const faults: Fault[] = [];
+    const keep = new Set(wanted.map(({ server }) => formatAddress(server.listen)));
+    const unused = () => this.#of(tenant).filter((l) => !keep.has(l.binding.address));
+
+    for (const { server, pointer } of wanted) {
+      const address = formatAddress(server.listen);
+      const held = this.#listeners.get(address);
+      if (held) {
+        if (held.tenant === tenant) next.set(held, server);
+        else faults.push({ pointer, code: 'address_in_use', message: `${address} is used by another tenant.` });
+        continue;
+      }
+      const listener: Listener = {
+        tenant,
+        listen: server.listen,
+        binding: { address, server: null },
+        sockets: new Set(),
+        server: null,
+      };
+      // Claimed before it is bound: two tenants that want it at once must not both believe they have it.
+      this.#claim(listener);
+      fresh.push(listener);
+      next.set(listener, server);
+      try {
+        await this.#bind(listener, unused);
+      } catch (error) {
+        faults.push({ pointer, ...this.#explain(listener, error as NodeJS.ErrnoException) });
+      }
+    }
+
+    const abort = () => {
+      for (const listener of fresh) this.#close(listener);
+      // What stood back for a wider address that is not taken after all.
+      for (const l of this.#of(tenant)) if (l.server === null) this.#listen(l).catch((e) => this.#failed(e, l));
+    };
+    if (faults.length > 0) {
+      abort();
+      throw new ListenError(faults);
+    }
+    return {
+      commit: () => {
+        for (const l of this.#of(tenant)) l.binding.server = next.get(l) ?? null;
+      },
+      closeUnused: (destroyAfter) => {
+        for (const l of this.#of(tenant)) if (!next.has(l)) this.#close(l, destroyAfter);
+      },
+      abort,
+    };
+  }
+
+  /** Takes no connection more, anywhere. What is open goes on; `binding.server` is null from now on. */
+  close(): void {
+    for (const listener of [...this.#listeners.values()]) {
+      listener.binding.server = null;
+      this.#close(listener);
+    }
+  }
+
+  /** Cuts every connection. */
+  destroy(): void {
+    this.close();
+    for (const { sockets } of this.#leaving) for (const socket of sockets) socket.destroy();
+  }
+
+  #of(tenant: string): Listener[] {
+    return [...(this.#byTenant.get(tenant) ?? [])];
+  }
+
+  #claim(listener: Listener): void {
+    this.#listeners.set(listener.binding.address, listener);
+    const mine = this.#byTenant.get(listener.tenant);
+    if (mine) mine.add(listener);
+    else this.#byTenant.set(listener.tenant, new Set([listener]));
+  }
+
+  async #bind(listener: Listener, unused: () => Listener[]): Promise<void> {
+    try {
+      await this.#listen(listener);
+    } catch (error) {
+      // 127.0.0.1:8080 becomes 0.0.0.0:8080: the kernel grants the second only when the first is closed.
+      const inTheWay = unused().filter((l) => l.server !== null && l.listen.port === listener.listen.port);
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || inTheWay.length === 0) throw error;
+      for (const l of inTheWay) {
+        l.server?.close();
+        l.server = null;
+      }
+      await this.#listen(listener);
+    }
+  }
+
+  #listen(listener: Listener): Promise<void> {
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(listener, socket));
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(
+        {
+          ...listener.listen,
+          backlog: 4096,
+          exclusive: true,
+          ...(this.#options.reusePort ? { reusePort: true } : {}),
+        },
+        () => {
+          server.removeListener('error', reject);
+          server.on('error', (error) => this.#failed(error, listener));
+          listener.server = server;
+          // Closed while it was being bound.
+          if (this.#listeners.get(listener.binding.address) !== listener) server.close();
+          resolve();
+        },
+      );
+    });
+  }
+
+  #accept(listener: Listener, socket: net.Socket): void {
+    const { binding, sockets } = listener;
+    if (binding.server === null) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      if (sockets.size === 0) this.#leaving.delete(listener);
+    });
+    try {
+      binding.server.serve(TcpStream.accept(socket), binding);
+    } catch (error) {
+      socket.destroy();
+      this.#failed(error, listener);
+    }
+  }
+
+  #close(listener: Listener, destroyAfter?: number): void {
+    const { address } = listener.binding;
+    if (this.#listeners.get(address) !== listener) return;
+    this.#listeners.delete(address);
+    const mine = this.#byTenant.get(listener.tenant);
+    if (mine?.delete(listener) && mine.size === 0) this.#byTenant.delete(listener.tenant);
+    listener.server?.close();
+    if (listener.sockets.size > 0) {
+      this.#leaving.add(listener);
+      if (destroyAfter !== undefined) {
+        setTimeout(() => {
+          for (const socket of listener.sockets) socket.destroy();
+        }, destroyAfter).unref();
+      }
+    }
+    this.#options.onFreed?.();
+  }
+
+  #failed(error: unknown, listener: Listener): void {
+    this.#options.onError?.(error, listener.binding.address);
+  }
+
+  #explain(listener: Listener, error: NodeJS.ErrnoException): { code: string; message: string } {
+    const { address } = listener.binding;
+    switch (error.code) {
+      case 'EADDRINUSE': {
+        const other = [...this.#listeners.values()].find(
+          (l) => l !== listener && l.server !== null && l.listen.port === listener.listen.port,
+        );
+        // Whose it is, is told only to its owner.
+        const owner = other && (other.tenant === listener.tenant ? other.binding.address : 'another tenant');
+        return {
+          code: 'address_in_use',
+          message: `${address} is in use on this machine${owner ? `: it overlaps with ${owner}` : ''}.`,
+        };
+      }
+      case 'EADDRNOTAVAIL':
+        return { code: 'address_not_available', message: `This machine has no address ${listener.listen.host}.` };
+      case 'EACCES':
+        return { code: 'address_denied', message: `This process may not listen on ${address}.` };
+      default:
+        return { code: 'listen_failed', message: `Listening on ${address} failed: ${error.message}.` };
+    }
+  }
+}
