@@ -1,0 +1,47 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { root } from './root.mjs';
+
+const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
+
+/**
+ * Runs a program in place of this one: same terminal, same directory, signals go through to it.
+ * Resolves to its exit code (128 + number when a signal ended it, as a shell says it).
+ * A Ctrl-C reaches the program twice or more (terminal, npm, here): it must count those within an instant as one.
+ * @param {string} program @param {readonly string[]} args
+ * @returns {Promise<number>}
+ */
+export function handOver(program, args) {
+  // The project's own tools, and the Node that came with them, come first.
+  const PATH = [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
+  const child = spawn(program, args, { stdio: 'inherit', env: { ...process.env, PATH } });
+  const forward = forwarded.map((signal) => {
+    const listener = () => child.kill(signal);
+    process.on(signal, listener);
+    return () => process.off(signal, listener);
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      for (const undo of forward) undo();
+      resolve(signal === null ? (code ?? 1) : 128 + (constants.signals[signal] ?? 0));
+    });
+  });
+}
+
+/**
+ * Runs a program that has nothing to say unless it fails; throws with its output then.
+ * @param {string} program @param {readonly string[]} args
+ * @param {{ cwd: string, env?: NodeJS.ProcessEnv, what: string }} options `what` completes "could not …"
+ */
+export function quietly(program, args, { cwd, env = process.env, what }) {
+  const result = spawnSync(program, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  if (result.error) throw new Error(`could not ${what}: ${result.error.message}`);
+  if (result.status !== 0) {
+    const output = `${result.stdout}${result.stderr}`.trim();
+    throw new Error(
+      `could not ${what}: ${program} ${args.join(' ')} ended with ${result.status ?? result.signal}\n${output}`,
+    );
+  }
+}
