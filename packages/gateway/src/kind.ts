@@ -33,7 +33,12 @@ export interface BuildContext {
   readonly services: Services;
   /** A live object of this graph, already built. Throws if the name was not declared in `refs`. */
   get<F extends Family>(family: F, name: string): LiveOf[F];
-  /** All policies of the tenant, enabled ones only, in the order they apply. */
+  /**
+   * The object of this family, type and name in the graph that is replaced: a kind may take over what it has warmed
+   * up (verified logins). Undefined at the first compile.
+   */
+  previous(): LiveObject | undefined;
+  /** All policies of the tenant, enabled ones only, in the order they apply. For servers only: they are never reused. */
   readonly policies: () => readonly Policy[];
   /** The clear text of a `secret()` field. Throws when it cannot be unsealed. `place` is `<family>/<name>/<field>`. */
   unseal(value: string, place: string): string;
@@ -130,6 +135,8 @@ export interface Inspection {
   readonly server_name?: string;
   /** Set when the tunnel must not go on. */
   readonly deny?: string;
+  /** Too few bytes to be sure: who can should ask again with more of them, and only then heed `deny`. */
+  readonly more?: boolean;
 }
 
 export interface Auditor extends LiveObject {
@@ -148,6 +155,16 @@ export interface Binding {
   readonly address: string;
   /** Null when no release uses this address any more: finish what runs, take nothing new. */
   server: Server | null;
+  /** Connections that were accepted here and still live. */
+  readonly open: Set<OpenConnection>;
+}
+
+/** A connection as its listener sees it. */
+export interface OpenConnection {
+  /** Ends as soon as nothing runs on it; a tunnel goes on. */
+  drain(): void;
+  /** Ends now. */
+  destroy(): void;
 }
 
 export interface Server extends LiveObject {
@@ -186,9 +203,17 @@ export interface Kind<F extends Family = Family, C extends z.ZodType = z.ZodType
   /** Which other objects this one names. */
   refs?(config: z.output<C>): readonly Ref[];
   /** Faults that a schema cannot say; pointers relative to the object. */
-  check?(config: z.output<C>): readonly Fault[];
-  create(config: z.output<C>, ctx: BuildContext): LiveOf[F];
+  check?(config: z.output<C>, ctx: CheckContext): Sliced<Fault>;
+  /** A kind that may hold very long lists writes this as a generator. */
+  create(config: z.output<C>, ctx: BuildContext): LiveOf[F] | Generator<void, LiveOf[F]>;
 }
+
+export interface CheckContext {
+  readonly tenant: string;
+}
+
+/** Values in order; a generator may yield undefined in between as a place where others may run. */
+export type Sliced<T> = Iterable<T | undefined>;
 
 type Shape = Record<string, z.ZodType>;
 type Common = { name: typeof Name; enabled: z.ZodDefault<z.ZodBoolean> };
@@ -200,8 +225,11 @@ interface Definition<F extends Family, T extends string, S extends Shape> {
   config: S;
   examples: readonly z.input<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S, z.core.$strict>>[];
   refs?(config: z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>): readonly Ref[];
-  check?(config: z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>): readonly Fault[];
-  create(config: z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>, ctx: BuildContext): LiveOf[F];
+  check?(config: z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>, ctx: CheckContext): Sliced<Fault>;
+  create(
+    config: z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>,
+    ctx: BuildContext,
+  ): LiveOf[F] | Generator<void, LiveOf[F]>;
 }
 
 function definer<F extends Family>(family: F) {
@@ -240,3 +268,6 @@ export const definePolicy = definer('policies');
 
 /** A string that is sealed before it is stored (AES-256-GCM) and unsealed only in a worker's memory. */
 export const secret = (description: string) => z.string().min(1).max(8192).meta({ description, secret: true });
+
+/** A string that a document may bring and that is never stored: the API turns it into something else on write. */
+export const writeOnly = (description: string) => z.string().min(1).max(1024).meta({ description, writeOnly: true });

@@ -1,5 +1,15 @@
+/**
+ * A session: one forward request or tunnel going through the pipeline. It captures its graph once, at the start.
+ *
+ *   tenant -> limits -> auth -> policy -> route -> (audit) -> relay -> record
+ *
+ * Each step answers at once or with a promise; a session that waits for nothing makes none.
+ */
 import type { ErrorCode } from './errors.ts';
-import type { Target } from './kind.ts';
+import { errorTable, GatewayError } from './errors.ts';
+import type { Auditor, Egress, Escaper, GraphHandle, Policy, Target, User, UserGroup, Verdict } from './kind.ts';
+import type { Services } from './services.ts';
+import type { Counters } from './stats.ts';
 
 /** What kinds may know of the session that goes through the pipeline. */
 export interface Session {
@@ -47,4 +57,239 @@ export interface Decision {
   readonly ms: number;
   /** What an auditor saw in a tunnel, '' otherwise. */
   readonly protocol: string;
+}
+
+/** What a server of some kind lends to the sessions it serves; belongs to one graph. */
+export interface ServerContext {
+  readonly name: string;
+  readonly graph: GraphHandle;
+  readonly services: Services;
+  readonly escaper: Escaper;
+  readonly userGroup: UserGroup | null;
+  readonly auditor: Auditor | null;
+  readonly policies: readonly Policy[];
+  /** Ports that CONNECT may name. */
+  readonly connectPorts: ReadonlySet<number>;
+  readonly counters: {
+    tenant: Counters;
+    server: Counters;
+    escaper(name: string): Counters;
+    user(name: string): Counters;
+  };
+}
+
+/** Policy said no: carries the verdict for the page and the log. */
+export class Denied extends GatewayError {
+  readonly verdict: Verdict;
+  constructor(verdict: Verdict) {
+    super(verdict.action === 'redirect' ? 'policy_redirect' : 'policy_blocked', verdict.reason);
+    this.verdict = verdict;
+  }
+}
+
+export interface SessionRequest {
+  purpose: 'forward' | 'tunnel';
+  method: string;
+  target: Target;
+  /** `host:port`, for the log. */
+  authority: string;
+  path: string;
+  client: string;
+  /** Value of Proxy-Authorization, '' when there was none. */
+  credentials: string;
+}
+
+export class LiveSession implements Session {
+  readonly tenant: string;
+  readonly version: number;
+  readonly server: string;
+  readonly client: string;
+  readonly purpose: 'forward' | 'tunnel';
+  readonly method: string;
+  readonly target: Target;
+  readonly authority: string;
+  readonly path: string;
+  readonly credentials: string;
+  readonly started: number;
+  user = '';
+  user_group = '';
+  escaper = '';
+  peer = '';
+  protocol = '';
+  status = 0;
+  /** From and to the client. */
+  bytes_in = 0;
+  bytes_out = 0;
+  readonly context: ServerContext;
+  #settledIn = 0;
+  #settledOut = 0;
+  #userCounters: Counters | null = null;
+  #escaperCounters: Counters | null = null;
+  #recorded = false;
+
+  constructor(context: ServerContext, request: SessionRequest) {
+    this.context = context;
+    this.tenant = context.graph.tenant;
+    this.version = context.graph.version;
+    this.server = context.name;
+    this.client = request.client;
+    this.purpose = request.purpose;
+    this.method = request.method;
+    this.target = request.target;
+    this.authority = request.authority;
+    this.path = request.path;
+    this.credentials = request.credentials;
+    this.started = context.services.now();
+    context.graph.retain();
+  }
+
+  /** May this session go, and which way? Throws or rejects with GatewayError. */
+  admit(): Egress | Promise<Egress> {
+    this.#tenant();
+    const user = this.#auth();
+    return user instanceof Promise ? user.then((u) => this.#permit(u)) : this.#permit(user);
+  }
+
+  /** Another connection for the same session, when a reused one had died. */
+  reroute(): Egress | Promise<Egress> {
+    return this.#routed(this.context.escaper.connect(this.target, this, this.purpose, true));
+  }
+
+  #permit(user: User | null): Egress | Promise<Egress> {
+    this.#policy(user);
+    return this.#route();
+  }
+
+  #tenant(): void {
+    if (this.context.graph.status === 'active') return;
+    throw new GatewayError('tenant_suspended');
+  }
+
+  #auth(): User | null | Promise<User | null> {
+    const group = this.context.userGroup;
+    if (group === null) return null;
+    const credentials = this.credentials;
+    if (!/^basic /i.test(credentials)) throw new GatewayError('auth_required');
+    const user = group.authenticate(credentials.slice(6).trim());
+    return user instanceof Promise ? user.then((u) => this.#identified(u)) : this.#identified(user);
+  }
+
+  #identified(user: User | null): User {
+    if (user === null) throw new GatewayError('auth_failed');
+    this.user = user.name;
+    this.user_group = user.group;
+    this.#userCounters = this.context.counters.user(user.name);
+    if (user.blocked) throw new GatewayError('user_blocked');
+    return user;
+  }
+
+  #policy(user: User | null): void {
+    const { context, target } = this;
+    if (this.purpose === 'tunnel' && !context.connectPorts.has(target.port)) {
+      throw new GatewayError('port_denied', `CONNECT to port ${target.port}`);
+    }
+    for (const policy of context.policies) {
+      const verdict = policy.check(this);
+      if (verdict !== null) throw new Denied(verdict);
+    }
+    if (user === null) return;
+    if (user.ports !== undefined && !user.ports.has(target.port)) {
+      throw new GatewayError('port_denied', `port ${target.port} for this user`);
+    }
+    const reason = user.denies(target.host);
+    if (reason !== null) {
+      throw new Denied({
+        action: 'block',
+        policy: `user ${user.name}`,
+        rule: 'dst_host_filter_set',
+        reason,
+        location: '',
+      });
+    }
+  }
+
+  #route(): Egress | Promise<Egress> {
+    return this.#routed(this.context.escaper.connect(this.target, this, this.purpose));
+  }
+
+  #routed(egress: Egress | Promise<Egress>): Egress | Promise<Egress> {
+    return egress instanceof Promise ? egress.then((e) => this.#open(e)) : this.#open(egress);
+  }
+
+  #open(egress: Egress): Egress {
+    this.escaper = egress.escaper;
+    this.peer = egress.peer;
+    this.#escaperCounters = this.context.counters.escaper(egress.escaper);
+    return egress;
+  }
+
+  /** Adds the bytes moved since the last call to all counters. */
+  settle(): void {
+    const moreIn = this.bytes_in - this.#settledIn;
+    const moreOut = this.bytes_out - this.#settledOut;
+    if (moreIn === 0 && moreOut === 0) return;
+    this.#settledIn = this.bytes_in;
+    this.#settledOut = this.bytes_out;
+    const { tenant, server } = this.context.counters;
+    tenant.bytes_in += moreIn;
+    tenant.bytes_out += moreOut;
+    server.bytes_in += moreIn;
+    server.bytes_out += moreOut;
+    if (this.#userCounters !== null) {
+      this.#userCounters.bytes_in += moreIn;
+      this.#userCounters.bytes_out += moreOut;
+    }
+    if (this.#escaperCounters !== null) {
+      this.#escaperCounters.bytes_in += moreIn;
+      this.#escaperCounters.bytes_out += moreOut;
+    }
+  }
+
+  /** The end of each session, however it ended: counters and the decision log. Called once; more calls do nothing. */
+  record(error: GatewayError | null): void {
+    if (this.#recorded) return;
+    this.#recorded = true;
+    this.settle();
+    const { context } = this;
+    const ms = Math.max(0, context.services.now() - this.started);
+    const source = error === null ? '' : errorTable[error.code].source;
+    const denied = source === 'policy' || error?.code === 'auth_failed' || error?.code === 'auth_required';
+    const { tenant, server } = context.counters;
+    count(tenant, ms, error, denied);
+    count(server, ms, error, denied);
+    if (this.#userCounters !== null) count(this.#userCounters, ms, error, denied);
+    if (this.#escaperCounters !== null) count(this.#escaperCounters, ms, error, denied);
+    const verdict = error instanceof Denied ? error.verdict : null;
+    const query = this.path.indexOf('?');
+    context.services.record({
+      time: this.started,
+      tenant: this.tenant,
+      version: this.version,
+      server: this.server,
+      user: this.user,
+      client: this.client,
+      method: this.method,
+      target: this.authority,
+      path: query < 0 ? this.path : this.path.slice(0, query),
+      escaper: this.escaper,
+      peer: this.peer,
+      action: error === null ? 'allow' : verdict?.action === 'redirect' ? 'redirect' : denied ? 'block' : 'error',
+      code: error === null ? '' : error.code,
+      rule: verdict === null ? '' : `${verdict.policy}: ${verdict.rule}`,
+      reason: error === null ? '' : error.detail,
+      status: this.status,
+      bytes_in: this.bytes_in,
+      bytes_out: this.bytes_out,
+      ms,
+      protocol: this.protocol,
+    });
+    context.graph.release();
+  }
+}
+
+function count(counters: Counters, ms: number, error: GatewayError | null, denied: boolean): void {
+  counters.requests++;
+  if (denied) counters.blocked++;
+  else if (error !== null) counters.errors++;
+  counters.observe(ms);
 }

@@ -41,7 +41,15 @@ export class Counters {
   }
 }
 
+/** Something long that counts as it goes: a tunnel. */
+export interface Settling {
+  /** Adds what was moved since the last call to the counters. */
+  settle(): void;
+}
+
 export class Stats {
+  /** Whoever flushes or scrapes asks these first. */
+  readonly settling = new Set<Settling>();
   readonly #all = new Map<string, Counters>();
 
   /** The counters of one thing; the same object each time. */
@@ -55,8 +63,9 @@ export class Stats {
     return found;
   }
 
-  /** All counters, for a flush or a scrape. */
+  /** All counters, for a flush or a scrape, up to this moment. */
   values(): Iterable<Counters> {
+    for (const s of this.settling) s.settle();
     return this.#all.values();
   }
 

@@ -13,12 +13,13 @@ export abstract class WheelEntry {
 export class Wheel {
   readonly #slots: Set<WheelEntry>[];
   readonly #timer: NodeJS.Timeout;
-  readonly #tickMs: number;
+  /** Length of a tick, ms. */
+  readonly tickMs: number;
   /** Counts ticks. */
   tick = 1;
 
   constructor(tickMs = 1000, slots = 512) {
-    this.#tickMs = tickMs;
+    this.tickMs = tickMs;
     this.#slots = Array.from({ length: slots }, () => new Set<WheelEntry>());
     this.#timer = setInterval(() => this.#advance(), tickMs);
     this.#timer.unref();
@@ -26,7 +27,7 @@ export class Wheel {
 
   /** (Re)arms: calls `entry.onTimeout` once, `ms` from now, rounded up to whole ticks. */
   arm(entry: WheelEntry, ms: number): void {
-    const due = this.tick + Math.ceil(ms / this.#tickMs) + 1;
+    const due = this.tick + Math.ceil(ms / this.tickMs) + 1;
     entry.due = due;
     // An entry that is only pushed out stays in its slot and moves on when that comes up: a busy connection pays one write.
     if (entry.at !== 0) {

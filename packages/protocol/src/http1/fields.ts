@@ -36,6 +36,7 @@ export class Fields {
   /** -1 when there is none. */
   maxForwards = -1;
   proxyAuthorization = '';
+  hasDate = false;
   forwardedFor = '';
   forwarded = '';
   /** How many field lines there were. */
@@ -93,6 +94,10 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
             out.hasHost = true;
             out.host = trim(text, colon + 1, end);
           } else keep = true;
+          break;
+        case 'date':
+          out.hasDate = true;
+          keep = true;
           break;
         case 'content-length': {
           const value = trim(text, colon + 1, end);
@@ -176,7 +181,7 @@ function isSpecial(length: number, first: number): boolean {
     case 3:
       return first === 118; // via
     case 4:
-      return first === 104; // host
+      return first === 104 || first === 100; // host, date
     case 6:
       return first === 101; // expect
     case 7:

@@ -1,0 +1,352 @@
+/** One client connection that speaks HTTP/1 to the proxy: requests one after another, each a session of its own. */
+
+import { isRefused, parseRequestHead, type RequestHead } from '@arcus/protocol/http1/request.ts';
+import { type Authority, parseAuthority } from '@arcus/protocol/http1/target.ts';
+import { latin1 } from '../bytes.ts';
+import { GatewayError } from '../errors.ts';
+import type { Binding, OpenConnection } from '../kind.ts';
+import { LiveSession, type ServerContext } from '../session.ts';
+import type { ByteStream, StreamReceiver } from '../stream.ts';
+import { WheelEntry } from '../wheel.ts';
+import { errorAnswer } from './answer.ts';
+import { Forward } from './forward.ts';
+import type { ForwardedFor, HostMismatch, HttpLimits } from './options.ts';
+import { Tunnel } from './tunnel.ts';
+
+export interface HttpServerContext extends ServerContext {
+  readonly limits: HttpLimits;
+  readonly realm: string;
+  readonly forwardedFor: ForwardedFor;
+  readonly hostMismatch: HostMismatch;
+  /** Line that is added to each message that goes on: RFC 9110 section 7.6.3. */
+  readonly via: string;
+}
+
+/** A server whose connections may be carried on by the server of a newer release. */
+export interface HttpServer {
+  readonly context: HttpServerContext;
+}
+
+/** What runs on a connection between a request head and the end of its answer. */
+export interface Exchange {
+  /** Bytes from the client; answers how many of them belong to this exchange. */
+  clientData(chunk: Buffer, borrowed: boolean): number;
+  clientEnd(): void;
+  clientDrain(): void;
+  clientClosed(error: Error | null): void;
+  timeout(): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** How long a refused client may go on sending before the connection is cut, ms. */
+const LINGER_MS = 2000;
+
+export class HttpConnection extends WheelEntry implements StreamReceiver, OpenConnection {
+  readonly stream: ByteStream;
+  readonly #binding: Binding;
+  readonly #serverOf: (binding: Binding) => HttpServer | null;
+  #server: HttpServer;
+  #exchange: Exchange | null = null;
+  /** Bytes of a head that is not complete, or of requests that wait for their turn; latin1. */
+  #pending = '';
+  /** Where the search for the end of the head goes on. */
+  #searched = 0;
+  #requests = 0;
+  #closing = false;
+  #ended = false;
+  #draining = false;
+  #reading = false;
+  #lastText = '';
+  #lastAuthority: Authority | null = null;
+  #onClosed: () => void;
+
+  constructor(
+    stream: ByteStream,
+    binding: Binding,
+    server: HttpServer,
+    serverOf: (binding: Binding) => HttpServer | null,
+    onClosed: () => void,
+  ) {
+    super();
+    this.stream = stream;
+    this.#binding = binding;
+    this.#server = server;
+    this.#serverOf = serverOf;
+    this.#onClosed = onClosed;
+    stream.receiver = this;
+    binding.open.add(this);
+    this.arm(server.context.limits.first_byte_ms);
+  }
+
+  get client(): string {
+    return this.stream.remoteAddress;
+  }
+
+  /** Will no further request be taken? */
+  get last(): boolean {
+    return (
+      this.#draining ||
+      this.#ended ||
+      this.#binding.server === null ||
+      this.#requests >= this.#server.context.limits.requests_per_connection
+    );
+  }
+
+  arm(ms: number): void {
+    this.#server.context.services.wheel.arm(this, ms);
+  }
+
+  onData(chunk: Buffer, borrowed: boolean): void {
+    if (this.#closing) return;
+    const exchange = this.#exchange;
+    if (exchange === null) {
+      this.#pending += latin1(chunk);
+      this.#read();
+      return;
+    }
+    const taken = exchange.clientData(chunk, borrowed);
+    if (taken < chunk.length && !this.#closing) this.#hold(latin1(chunk, taken));
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    if (this.#exchange) this.#exchange.clientEnd();
+    else this.close();
+  }
+
+  onDrain(): void {
+    this.#exchange?.clientDrain();
+  }
+
+  onClose(error: Error | null): void {
+    this.#closing = true;
+    this.#server.context.services.wheel.forget(this);
+    this.#binding.open.delete(this);
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.clientClosed(error);
+    this.#onClosed();
+  }
+
+  onTimeout(): void {
+    if (this.#exchange) this.#exchange.timeout();
+    else if (this.#closing) this.stream.destroy();
+    else if (this.#pending === '') this.close();
+    else this.#refuse(new GatewayError('request_timeout', 'the request head did not arrive in time'), null);
+  }
+
+  drain(): void {
+    this.#draining = true;
+    if (this.#exchange === null && this.#pending === '') this.close();
+  }
+
+  destroy(): void {
+    this.stream.reset();
+  }
+
+  /** The running exchange is over: the next request, or the end. */
+  next(persist: boolean): void {
+    this.#exchange = null;
+    if (!persist || this.#closing || this.stream.destroyed) {
+      this.close();
+      return;
+    }
+    this.arm(this.#server.context.limits.keepalive_idle_ms);
+    if (this.#pending !== '') {
+      this.stream.resume();
+      this.#read();
+    } else if (this.last) this.close();
+  }
+
+  /** The stream now belongs to a relay; this connection only keeps its place among the open ones. */
+  detach(): void {
+    this.#server.context.services.wheel.forget(this);
+    this.#pending = '';
+  }
+
+  /** The relay is over. */
+  detached(): void {
+    this.#exchange = null;
+    this.#closing = true;
+    this.#binding.open.delete(this);
+    this.#onClosed();
+  }
+
+  /** Bytes that came behind the head that is being served. */
+  takePending(): Buffer {
+    if (this.#pending === '') return NOTHING;
+    const bytes = Buffer.from(this.#pending, 'latin1');
+    this.#pending = '';
+    this.#searched = 0;
+    return bytes;
+  }
+
+  /** Flushes, sends FIN, and lets go of a peer that goes on sending after a while. */
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.stream.end();
+    this.stream.resume();
+    if (this.#ended) this.arm(LINGER_MS * 5);
+    else this.arm(LINGER_MS);
+  }
+
+  #hold(text: string): void {
+    this.#pending += text;
+    if (this.#pending.length > this.#server.context.limits.header_bytes) this.stream.pause();
+  }
+
+  /** Reads heads off `#pending` as long as none of them waits for something. */
+  #read(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    try {
+      while (this.#exchange === null && !this.#closing && this.#pending !== '') if (!this.#readHead()) break;
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  /** True when a whole head was there. */
+  #readHead(): boolean {
+    const server = this.#serverOf(this.#binding);
+    if (server === null) {
+      this.close();
+      return false;
+    }
+    this.#server = server;
+    const { limits } = server.context;
+    let text = this.#pending;
+    // RFC 9112 section 2.2: an empty line before the request line is let through.
+    if (text.charCodeAt(0) === 13 && text.charCodeAt(1) === 10) {
+      text = text.slice(2);
+      this.#pending = text;
+      this.#searched = 0;
+      if (text === '') return false;
+    }
+    const found = text.indexOf('\r\n\r\n', this.#searched);
+    if (found < 0) {
+      if (this.#searched === 0) this.arm(limits.head_ms);
+      this.#searched = Math.max(0, text.length - 3);
+      const wrong = unfinished(text, limits);
+      if (wrong) this.#refuse(wrong, null);
+      return false;
+    }
+    const end = found + 4;
+    this.#searched = 0;
+    if (end > limits.header_bytes) {
+      this.#refuse(new GatewayError('headers_too_large', `the head is longer than ${limits.header_bytes} bytes`), null);
+      return false;
+    }
+    const head = parseRequestHead(text, end, { line: limits.request_line_bytes, fields: limits.header_fields });
+    if (isRefused(head)) {
+      this.#refuse(new GatewayError(head.code, head.reason), null);
+      return false;
+    }
+    this.#pending = end === text.length ? '' : text.slice(end);
+    this.#begin(server.context, head, end);
+    return true;
+  }
+
+  #begin(context: HttpServerContext, head: RequestHead, headBytes: number): void {
+    const tunnel = head.method === 'CONNECT';
+    let authority = this.#lastAuthority;
+    if (authority === null || head.authority !== this.#lastText || tunnel) {
+      const parsed = parseAuthority(head.authority, tunnel ? 0 : 80);
+      if (isRefused(parsed)) {
+        this.#refuse(new GatewayError('bad_request', `request target: ${parsed.reason}`), head);
+        return;
+      }
+      authority = parsed;
+      this.#lastText = head.authority;
+      this.#lastAuthority = tunnel ? null : authority;
+    }
+    if (head.host !== head.authority && head.hasHost) {
+      const wrong = this.#hostFault(context, head, authority);
+      if (wrong) {
+        this.#refuse(wrong, head);
+        return;
+      }
+    }
+    if (head.via !== '' && head.via.includes(context.services.worker)) {
+      this.#refuse(new GatewayError('loop_detected', 'this worker is in Via already'), head);
+      return;
+    }
+    this.#requests++;
+    const session = new LiveSession(context, {
+      purpose: tunnel ? 'tunnel' : 'forward',
+      method: head.method,
+      target: authority,
+      authority: authority.text,
+      path: head.path,
+      client: this.client,
+      credentials: head.proxyAuthorization,
+    });
+    session.bytes_in = headBytes;
+    if (tunnel) {
+      const exchange = new Tunnel(this, context, head, session);
+      this.#exchange = exchange;
+      exchange.start();
+      return;
+    }
+    const exchange = new Forward(this, context, head, authority.text, session);
+    this.#exchange = exchange;
+    this.arm(context.limits.response_head_ms);
+    // Bytes behind the head: the body's first, what is left is the next request.
+    if (head.hasBody && this.#pending !== '') {
+      const bytes = this.takePending();
+      const taken = exchange.firstBody(bytes);
+      if (taken < bytes.length) this.#pending = latin1(bytes, taken);
+    }
+    exchange.start();
+    if (this.#exchange !== null && this.#pending !== '') this.#hold('');
+  }
+
+  /** The authority of the target wins (RFC 9112 section 3.2.2); a Host that is no host at all is refused. */
+  #hostFault(context: HttpServerContext, head: RequestHead, authority: Authority): GatewayError | null {
+    if (head.host === '') return null;
+    const tunnel = head.method === 'CONNECT';
+    const host = parseAuthority(head.host, tunnel ? authority.port : 80);
+    if (isRefused(host)) return new GatewayError('bad_request', `Host: ${host.reason}`);
+    if (context.hostMismatch === 'rewrite' || (host.host === authority.host && host.port === authority.port))
+      return null;
+    return new GatewayError('host_mismatch', 'Host differs from the request target');
+  }
+
+  /** Answers a message that did not become a session, and closes. It is counted and logged all the same. */
+  #refuse(error: GatewayError, head: RequestHead | null): void {
+    const { context } = this.#server;
+    const session = new LiveSession(context, {
+      purpose: 'forward',
+      method: head?.method ?? '',
+      target: { host: '', port: 0, literal: false },
+      authority: head?.authority ?? '',
+      path: '',
+      client: this.client,
+      credentials: '',
+    });
+    const answer = errorAnswer(error, head, {
+      worker: context.services.worker,
+      realm: context.realm,
+      persist: false,
+      authority: head?.authority ?? '',
+    });
+    session.status = error.status;
+    session.bytes_in = this.#pending.length;
+    session.bytes_out = answer.length;
+    this.stream.write(answer);
+    session.record(error);
+    this.close();
+  }
+}
+
+/** What can be said of a head before its end has come: nobody may make us wait for what is wrong already. */
+function unfinished(text: string, limits: HttpLimits): GatewayError | null {
+  const line = text.indexOf('\r\n');
+  if (line < 0 && text.length > limits.request_line_bytes)
+    return new GatewayError('uri_too_long', 'the request line is too long');
+  if (text.length > limits.header_bytes)
+    return new GatewayError('headers_too_large', `the head is longer than ${limits.header_bytes} bytes`);
+  if (/(?:^|[^\r])\n|\r[^\n]/.test(text)) return new GatewayError('bad_request', 'a bare carriage return or line feed');
+  return null;
+}

@@ -1,0 +1,490 @@
+/** A forward request: the client's request to the site, the site's answer to the client. */
+
+import { ChunkedScanner } from '@arcus/protocol/http1/chunked.ts';
+import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
+import { type Framing, parseResponseHead, type ResponseHead, responseFraming } from '@arcus/protocol/http1/response.ts';
+import { latin1 } from '../bytes.ts';
+import { errorTable, GatewayError } from '../errors.ts';
+import type { Egress } from '../kind.ts';
+import { Relay } from '../relay.ts';
+import type { LiveSession } from '../session.ts';
+import type { StreamReceiver } from '../stream.ts';
+import { errorAnswer } from './answer.ts';
+import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
+import { interimText, lastRecipientText, requestText, responseText, upgradeText } from './heads.ts';
+
+/** Methods that may be sent again on a fresh connection: RFC 9110 section 9.2.2. */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+/** Up to this size the rest of a read is joined with the head into one write. */
+const JOIN = 32 * 1024;
+
+export class Forward implements Exchange, StreamReceiver {
+  readonly #connection: HttpConnection;
+  readonly #context: HttpServerContext;
+  readonly #head: RequestHead;
+  readonly #authority: string;
+  readonly #session: LiveSession;
+  #egress: Egress | null = null;
+  #finished = false;
+
+  // the request on its way
+  #requestLeft: number;
+  #requestChunks: ChunkedScanner | null = null;
+  #requestDone: boolean;
+  #requestBytes = 0;
+  /** Body bytes that came before the way was open. */
+  #early: Buffer[] = [];
+
+  // the answer on its way
+  #pending = '';
+  #response: ResponseHead | null = null;
+  #framing: Framing = 'none';
+  #responseLeft = 0;
+  #responseChunks: ChunkedScanner | null = null;
+  #unchunk = false;
+  #persist = false;
+  #upstreamPersist = false;
+  #answered = false;
+
+  constructor(
+    connection: HttpConnection,
+    context: HttpServerContext,
+    head: RequestHead,
+    authority: string,
+    session: LiveSession,
+  ) {
+    this.#connection = connection;
+    this.#context = context;
+    this.#head = head;
+    this.#authority = authority;
+    this.#session = session;
+    this.#requestLeft = Math.max(0, head.contentLength);
+    if (head.chunked) this.#requestChunks = new ChunkedScanner();
+    this.#requestDone = !head.hasBody;
+  }
+
+  start(): void {
+    if (this.#finished) return;
+    const head = this.#head;
+    try {
+      if (head.contentLength > this.#context.limits.body_bytes) throw new GatewayError('body_too_large');
+      if (head.maxForwards === 0 && (head.method === 'TRACE' || head.method === 'OPTIONS')) {
+        this.#answerLast();
+        return;
+      }
+      const way = this.#session.admit();
+      if (way instanceof Promise)
+        way.then(
+          (egress) => this.#open(egress),
+          (error) => this.#fail(error),
+        );
+      else this.#open(way);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  // ── from the client ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Body bytes that came in one piece with the head; answers how many belong to the body. */
+  firstBody(bytes: Buffer): number {
+    return this.clientData(bytes, false);
+  }
+
+  clientData(chunk: Buffer, borrowed: boolean): number {
+    if (this.#requestDone) return 0;
+    let taken: number;
+    if (this.#requestChunks !== null) {
+      taken = this.#requestChunks.scan(chunk, 0);
+      if (taken < 0) {
+        this.#fail(new GatewayError('bad_request', `body: ${this.#requestChunks.fault}`));
+        return chunk.length;
+      }
+      this.#requestDone = this.#requestChunks.done;
+    } else {
+      taken = Math.min(this.#requestLeft, chunk.length);
+      this.#requestLeft -= taken;
+      this.#requestDone = this.#requestLeft === 0;
+    }
+    this.#requestBytes += taken;
+    this.#session.bytes_in += taken;
+    if (this.#requestBytes > this.#context.limits.body_bytes) {
+      this.#fail(new GatewayError('body_too_large'));
+      return chunk.length;
+    }
+    if (this.#finished || taken === 0) return taken;
+    const part = taken === chunk.length ? chunk : chunk.subarray(0, taken);
+    if (this.#egress === null) {
+      this.#early.push(borrowed ? Buffer.from(part) : part);
+      this.#connection.stream.pause();
+    } else {
+      this.#connection.arm(
+        this.#requestDone && this.#response === null
+          ? this.#context.limits.response_head_ms
+          : this.#context.limits.body_idle_ms,
+      );
+      if (!this.#egress.stream.write(borrowed ? Buffer.from(part) : part)) this.#connection.stream.pause();
+    }
+    return taken;
+  }
+
+  clientEnd(): void {
+    // A half-close after a whole request is fine: the answer still goes out.
+    if (!this.#requestDone)
+      this.#abort(new GatewayError('client_closed', 'the client stopped in the middle of the body'));
+  }
+
+  clientDrain(): void {
+    this.#egress?.stream.resume();
+  }
+
+  clientClosed(error: Error | null): void {
+    this.#end(new GatewayError('client_closed', error ? 'reset' : ''), false);
+  }
+
+  timeout(): void {
+    const error = !this.#requestDone
+      ? new GatewayError('request_timeout', 'the request body stopped')
+      : this.#egress === null
+        ? new GatewayError('connect_timeout', 'no way out in time')
+        : new GatewayError('response_timeout');
+    this.#fail(error);
+  }
+
+  // ── the way out ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  #open(egress: Egress): void {
+    if (this.#finished) {
+      egress.release(false);
+      return;
+    }
+    this.#egress = egress;
+    egress.stream.receiver = this;
+    const head = requestText(
+      this.#head,
+      this.#authority,
+      egress,
+      this.#context,
+      this.#session.client,
+      this.#requestDone,
+    );
+    if (this.#early.length === 0) {
+      egress.stream.write(head);
+      if (!this.#requestDone) {
+        this.#connection.arm(this.#context.limits.body_idle_ms);
+        this.#connection.stream.resume();
+      }
+      return;
+    }
+    const body = this.#early.length === 1 ? this.#early[0]! : Buffer.concat(this.#early);
+    this.#early = [];
+    const sent =
+      body.length <= JOIN
+        ? egress.stream.write(head + latin1(body))
+        : egress.stream.write(head) && egress.stream.write(body);
+    if (sent) this.#connection.stream.resume();
+    else this.#connection.stream.pause();
+  }
+
+  // ── from the site ────────────────────────────────────────────────────────────────────────────────────────────
+
+  onData(chunk: Buffer, borrowed: boolean): void {
+    if (this.#response !== null) {
+      this.#body(chunk, 0, borrowed);
+      return;
+    }
+    let text = this.#pending + latin1(chunk);
+    for (;;) {
+      const found = text.indexOf('\r\n\r\n');
+      if (found < 0) {
+        this.#pending = text;
+        if (text.length > this.#context.limits.header_bytes)
+          this.#fail(new GatewayError('upstream_invalid', 'the head of the answer is too long'));
+        return;
+      }
+      const end = found + 4;
+      const { header_bytes, header_fields } = this.#context.limits;
+      const head =
+        end > header_bytes ? null : parseResponseHead(text, end, { line: header_bytes, fields: header_fields });
+      if (head === null || isRefused(head)) {
+        this.#fail(
+          new GatewayError('upstream_invalid', head === null ? 'the head of the answer is too long' : head.reason),
+        );
+        return;
+      }
+      // All that is left after the head is the end of this chunk: what was pending held no whole head.
+      const left = text.length - end;
+      if (head.status === 101) {
+        this.#upgrade(head, chunk, chunk.length - left);
+        return;
+      }
+      if (head.status < 200) {
+        this.#interim(head);
+        text = text.slice(end);
+        this.#pending = '';
+        if (text === '') return;
+        continue;
+      }
+      this.#pending = '';
+      this.#answer(head, text, end, chunk, borrowed);
+      return;
+    }
+  }
+
+  onEnd(): void {
+    if (this.#finished) return;
+    if (this.#response === null) this.#lost('closed without an answer');
+    else if (this.#framing === 'close') this.#complete();
+    else this.#abort(new GatewayError('upstream_closed', 'the answer was cut short'));
+  }
+
+  onDrain(): void {
+    if (!this.#requestDone) this.#connection.stream.resume();
+  }
+
+  onClose(error: Error | null): void {
+    if (this.#finished) return;
+    if (this.#response === null)
+      this.#lost((error as NodeJS.ErrnoException | null)?.code ?? 'closed without an answer');
+    else if (this.#framing === 'close' && error === null) this.#complete();
+    else this.#abort(new GatewayError('upstream_closed', 'the answer was cut short'));
+  }
+
+  /** RFC 9110 section 15.2: passed on, but not to a client that would not understand. */
+  #interim(head: ResponseHead): void {
+    if (this.#head.minor === 0) return;
+    const text = interimText(head);
+    this.#session.bytes_out += text.length;
+    this.#connection.stream.write(text);
+  }
+
+  #answer(head: ResponseHead, text: string, end: number, chunk: Buffer, borrowed: boolean): void {
+    const request = this.#head;
+    const session = this.#session;
+    this.#response = head;
+    this.#framing = responseFraming(head, request.method);
+    this.#upstreamPersist = head.persistent && this.#framing !== 'close';
+    this.#unchunk = this.#framing === 'chunked' && request.minor === 0;
+    if (this.#framing === 'length') this.#responseLeft = head.contentLength;
+    else if (this.#framing === 'chunked') this.#responseChunks = new ChunkedScanner();
+    // An HTTP/1.0 client gets no persistent connection (RFC 9112 section 9.3); a body that still flows ends it too.
+    this.#persist =
+      request.persistent &&
+      request.minor === 1 &&
+      this.#framing !== 'close' &&
+      this.#requestDone &&
+      !this.#connection.last;
+    session.status = head.status;
+    this.#answered = true;
+
+    let out = responseText(head, this.#unchunk, this.#persist, this.#context.via);
+    const left = text.length - end;
+    const simple = this.#framing === 'length' && left <= this.#responseLeft && left <= JOIN;
+    if (simple) {
+      // The usual case: head and body leave as one string in one write.
+      if (left > 0) out += text.slice(end);
+      this.#responseLeft -= left;
+      session.bytes_out += out.length;
+      if (!this.#connection.stream.write(out) && this.#responseLeft > 0) this.#egress!.stream.pause();
+      if (this.#responseLeft === 0) this.#complete();
+      else this.#connection.arm(this.#context.limits.body_idle_ms);
+      return;
+    }
+    session.bytes_out += out.length;
+    if (this.#framing === 'none') {
+      this.#connection.stream.write(out);
+      // Bytes behind an answer that has no body belong to nobody: the connection is not used again.
+      if (left > 0) this.#upstreamPersist = false;
+      this.#complete();
+      return;
+    }
+    this.#connection.arm(this.#context.limits.body_idle_ms);
+    if (this.#framing === 'chunked' && !this.#unchunk && left > 0 && left <= JOIN) {
+      const stop = this.#responseChunks!.scan(chunk, chunk.length - left);
+      if (stop >= 0) {
+        const size = stop - (chunk.length - left);
+        if (size < left) this.#upstreamPersist = false;
+        session.bytes_out += size;
+        if (!this.#connection.stream.write(out + text.slice(end, end + size))) this.#egress!.stream.pause();
+        if (this.#responseChunks!.done) this.#complete();
+        return;
+      }
+      this.#fail(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
+      return;
+    }
+    if (!this.#connection.stream.write(out) && left === 0) this.#egress!.stream.pause();
+    if (left > 0) this.#body(chunk, chunk.length - left, borrowed);
+  }
+
+  /** Body bytes of the answer: `chunk` from `from` on. */
+  #body(chunk: Buffer, from: number, borrowed: boolean): void {
+    if (this.#finished) return;
+    this.#connection.arm(this.#context.limits.body_idle_ms);
+    let stop = chunk.length;
+    if (this.#framing === 'length') {
+      stop = Math.min(stop, from + this.#responseLeft);
+      this.#responseLeft -= stop - from;
+    } else if (this.#responseChunks !== null) {
+      if (this.#unchunk) {
+        this.#unchunked(chunk, from);
+        return;
+      }
+      stop = this.#responseChunks.scan(chunk, from);
+      if (stop < 0) {
+        this.#abort(new GatewayError('upstream_invalid', `body: ${this.#responseChunks.fault}`));
+        return;
+      }
+    }
+    if (stop < chunk.length) this.#upstreamPersist = false;
+    const part = from === 0 && stop === chunk.length ? chunk : chunk.subarray(from, stop);
+    this.#session.bytes_out += part.length;
+    if (!this.#connection.stream.write(borrowed ? Buffer.from(part) : part)) this.#egress!.stream.pause();
+    if ((this.#framing === 'length' && this.#responseLeft === 0) || this.#responseChunks?.done) this.#complete();
+  }
+
+  /** For an HTTP/1.0 client: the content without its framing; the end of the connection is the end of the body. */
+  #unchunked(chunk: Buffer, from: number): void {
+    const parts: Buffer[] = [];
+    const stop = this.#responseChunks!.scan(chunk, from, (a, b) => parts.push(chunk.subarray(a, b)));
+    if (stop < 0) {
+      this.#abort(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
+      return;
+    }
+    const content = Buffer.concat(parts);
+    this.#session.bytes_out += content.length;
+    if (content.length > 0 && !this.#connection.stream.write(content)) this.#egress!.stream.pause();
+    if (this.#responseChunks!.done) this.#complete();
+  }
+
+  /** 101: from here on both sides speak something else; only when the client asked for it. */
+  #upgrade(head: ResponseHead, chunk: Buffer, from: number): void {
+    const egress = this.#egress!;
+    if (this.#head.upgrade === '' || head.upgrade === '') {
+      this.#fail(new GatewayError('upstream_invalid', 'the site switched protocols and nobody asked'));
+      return;
+    }
+    const session = this.#session;
+    const out = upgradeText(head, this.#context.via);
+    session.status = 101;
+    session.bytes_out += out.length + (chunk.length - from);
+    this.#finished = true;
+    const connection = this.#connection;
+    const early = connection.takePending();
+    connection.detach();
+    const rest = from < chunk.length ? latin1(chunk, from) : '';
+    connection.stream.write(out + rest);
+    const { stats, wheel } = this.#context.services;
+    stats.settling.add(session);
+    new Relay(connection.stream, egress.stream, {
+      wheel,
+      idleMs: this.#context.limits.tunnel_idle_ms,
+      moved: (a, b) => {
+        session.bytes_in += a;
+        session.bytes_out += b;
+      },
+      done: () => {
+        stats.settling.delete(session);
+        session.record(null);
+        egress.release(false);
+        connection.detached();
+      },
+    });
+    if (early.length > 0) {
+      session.bytes_in += early.length;
+      egress.stream.write(early);
+    }
+    connection.stream.resume();
+  }
+
+  // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The site went away before its first byte: once more on a fresh connection, where that is safe. */
+  #lost(detail: string): void {
+    const egress = this.#egress!;
+    const again = egress.reused && this.#pending === '' && !this.#head.hasBody && IDEMPOTENT.has(this.#head.method);
+    if (!again) {
+      this.#fail(new GatewayError('upstream_closed', detail));
+      return;
+    }
+    this.#egress = null;
+    egress.release(false);
+    try {
+      const way = this.#session.reroute();
+      if (way instanceof Promise)
+        way.then(
+          (e) => this.#open(e),
+          (error) => this.#fail(error),
+        );
+      else this.#open(way);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #complete(): void {
+    if (this.#finished) return;
+    // Closed as this exchange: reused as a connection only when nothing is left on it in either direction.
+    const egress = this.#egress!;
+    this.#finished = true;
+    this.#session.record(null);
+    egress.release(this.#upstreamPersist && this.#requestDone);
+    this.#connection.next(this.#persist);
+  }
+
+  /** Nothing was answered yet: say why. Otherwise the only honest end is a cut connection. */
+  #fail(error: unknown): void {
+    if (this.#finished) return;
+    const known =
+      error instanceof GatewayError
+        ? error
+        : new GatewayError('internal', String((error as Error)?.message ?? error), { cause: error });
+    if (this.#answered) {
+      this.#abort(known);
+      return;
+    }
+    const persist =
+      this.#requestDone &&
+      this.#head.persistent &&
+      this.#head.minor === 1 &&
+      known.code !== 'bad_request' &&
+      !this.#connection.last;
+    const answer = errorAnswer(known, this.#head, {
+      worker: this.#context.services.worker,
+      realm: this.#context.realm,
+      persist,
+      authority: this.#authority,
+    });
+    this.#session.status = errorTable[known.code].status;
+    this.#session.bytes_out += answer.length;
+    this.#connection.stream.write(answer);
+    this.#end(known, persist);
+    this.#connection.next(persist);
+  }
+
+  #abort(error: GatewayError): void {
+    if (this.#finished) return;
+    this.#end(error, false);
+    this.#connection.stream.reset();
+  }
+
+  #end(error: GatewayError, _persist: boolean): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#session.record(error);
+    const egress = this.#egress;
+    this.#egress = null;
+    egress?.release(false);
+  }
+
+  /** Max-Forwards 0: this proxy is the final recipient (RFC 9110 section 7.6.2). */
+  #answerLast(): void {
+    const persist = this.#requestDone && this.#head.persistent && this.#head.minor === 1 && !this.#connection.last;
+    const text = lastRecipientText(this.#head, persist);
+    this.#finished = true;
+    this.#session.status = 200;
+    this.#session.bytes_out += text.length;
+    this.#connection.stream.write(text);
+    this.#session.record(null);
+    this.#connection.next(persist);
+  }
+}

@@ -1,0 +1,70 @@
+/** Heads as they leave: what was kept of the received head, byte for byte, and what this hop says itself. */
+import type { RequestHead } from '@arcus/protocol/http1/request.ts';
+import type { ResponseHead } from '@arcus/protocol/http1/response.ts';
+import type { Egress } from '../kind.ts';
+import type { HttpServerContext } from './connection.ts';
+
+/** The request to the site, or to the next proxy. `whole`: its body, if any, has come. */
+export function requestText(
+  head: RequestHead,
+  authority: string,
+  egress: Egress,
+  context: HttpServerContext,
+  client: string,
+  whole: boolean,
+): string {
+  let text =
+    egress.form === 'origin'
+      ? `${head.method} ${head.path}`
+      : `${head.method} http://${authority}${head.path === '*' ? '' : head.path}`;
+  // RFC 9112 section 3.2.2: Host is made from the target, whatever the client said.
+  text += ` HTTP/1.1\r\nHost: ${authority}\r\n${head.kept}`;
+  if (head.chunked) text += 'Transfer-Encoding: chunked\r\n';
+  else if (head.contentLength >= 0) text += `Content-Length: ${head.contentLength}\r\n`;
+  if (head.maxForwards >= 0) {
+    const counts = head.method === 'TRACE' || head.method === 'OPTIONS';
+    text += `Max-Forwards: ${counts ? head.maxForwards - 1 : head.maxForwards}\r\n`;
+  }
+  if (context.forwardedFor !== 'remove') text += forwardedLines(head, context.forwardedFor, client);
+  if (head.upgrade !== '' && whole) text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
+  return `${text}${context.via}${egress.headers}\r\n`;
+}
+
+function forwardedLines(head: RequestHead, mode: 'append' | 'replace', client: string): string {
+  const node = client.includes(':') ? `"[${client}]"` : client;
+  const before = mode === 'append' && head.forwardedFor ? `${head.forwardedFor}, ` : '';
+  const beforeForwarded = mode === 'append' && head.forwarded ? `${head.forwarded}, ` : '';
+  return `X-Forwarded-For: ${before}${client}\r\nForwarded: ${beforeForwarded}for=${node}\r\n`;
+}
+
+/** The final answer to the client. */
+export function responseText(head: ResponseHead, unchunk: boolean, persist: boolean, via: string): string {
+  let text = `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n${head.kept}`;
+  if (head.chunked) text += unchunk ? '' : 'Transfer-Encoding: chunked\r\n';
+  else if (head.contentLength >= 0 && head.status !== 204) text += `Content-Length: ${head.contentLength}\r\n`;
+  // RFC 9110 section 6.6.1: who forwards an answer without a Date adds one.
+  if (!head.hasDate) text += `Date: ${new Date().toUTCString()}\r\n`;
+  return persist ? `${text}${via}\r\n` : `${text}${via}Connection: close\r\n\r\n`;
+}
+
+/** 1xx. */
+export const interimText = (head: ResponseHead): string =>
+  `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n${head.kept}\r\n`;
+
+/** 101. */
+export const upgradeText = (head: ResponseHead, via: string): string =>
+  `HTTP/1.1 101 ${head.reason_phrase}\r\n${head.kept}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n${via}\r\n`;
+
+/** The answer of the last recipient to TRACE or OPTIONS with Max-Forwards 0: RFC 9110 section 7.6.2. */
+export function lastRecipientText(head: RequestHead, persist: boolean): string {
+  const trace = head.method === 'TRACE';
+  // Not the whole head: an echo must not show what a script could not read otherwise.
+  const body = trace
+    ? `TRACE ${head.target} HTTP/1.${head.minor}\r\nHost: ${head.host}\r\n${head.via ? `Via: ${head.via}\r\n` : ''}\r\n`
+    : '';
+  const about = trace
+    ? 'Content-Type: message/http\r\n'
+    : 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT\r\n';
+  const date = new Date().toUTCString();
+  return `HTTP/1.1 200 OK\r\nDate: ${date}\r\n${about}Content-Length: ${body.length}\r\n${persist ? '' : 'Connection: close\r\n'}\r\n${body}`;
+}

@@ -1,0 +1,208 @@
+/** CONNECT: a tunnel through the proxy, RFC 9110 section 9.3.6. */
+import type { RequestHead } from '@arcus/protocol/http1/request.ts';
+import { errorTable, GatewayError } from '../errors.ts';
+import type { Egress } from '../kind.ts';
+import { Relay } from '../relay.ts';
+import type { LiveSession } from '../session.ts';
+import { errorAnswer } from './answer.ts';
+import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
+
+const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n';
+/** Bytes that a client may send ahead of our answer. */
+const MAX_EARLY = 64 * 1024;
+
+export class Tunnel implements Exchange {
+  readonly #connection: HttpConnection;
+  readonly #context: HttpServerContext;
+  readonly #head: RequestHead;
+  readonly #session: LiveSession;
+  #egress: Egress | null = null;
+  #early: Buffer[] = [];
+  #earlyBytes = 0;
+  #finished = false;
+  /** The client has sent its FIN already. */
+  #ended = false;
+
+  constructor(connection: HttpConnection, context: HttpServerContext, head: RequestHead, session: LiveSession) {
+    this.#connection = connection;
+    this.#context = context;
+    this.#head = head;
+    this.#session = session;
+  }
+
+  start(): void {
+    const { limits } = this.#context;
+    this.#connection.arm(limits.response_head_ms);
+    try {
+      if (this.#head.hasBody) throw new GatewayError('bad_request', 'CONNECT with a body');
+      const way = this.#session.admit();
+      if (way instanceof Promise)
+        way.then(
+          (egress) => this.#open(egress),
+          (error) => this.#fail(error),
+        );
+      else this.#open(way);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  clientData(chunk: Buffer, borrowed: boolean): number {
+    if (this.#egress !== null) {
+      this.#first(borrowed ? Buffer.from(chunk) : chunk);
+      return chunk.length;
+    }
+    this.#early.push(borrowed ? Buffer.from(chunk) : chunk);
+    this.#earlyBytes += chunk.length;
+    if (this.#earlyBytes > MAX_EARLY) this.#connection.stream.pause();
+    return chunk.length;
+  }
+
+  clientEnd(): void {
+    this.#ended = true;
+    // While an auditor waits for the first bytes a FIN means that there will be none.
+    if (this.#egress !== null) this.#join();
+  }
+
+  clientDrain(): void {}
+
+  clientClosed(error: Error | null): void {
+    this.#end(new GatewayError('client_closed', error ? 'reset' : ''));
+  }
+
+  timeout(): void {
+    if (this.#egress === null) this.#fail(new GatewayError('connect_timeout', 'no way out in time'));
+    else {
+      this.#end(new GatewayError('request_timeout', 'nothing was sent through the tunnel'));
+      this.#connection.stream.destroy();
+    }
+  }
+
+  #open(egress: Egress): void {
+    if (this.#finished) {
+      egress.release(false);
+      return;
+    }
+    this.#egress = egress;
+    this.#session.status = 200;
+    this.#session.bytes_out += ESTABLISHED.length;
+    this.#connection.stream.write(ESTABLISHED);
+    const ahead = this.#connection.takePending();
+    if (ahead.length > 0) this.#early.unshift(ahead);
+    if (this.#context.auditor === null) {
+      this.#join();
+      return;
+    }
+    // The auditor looks at the client's first bytes before any of them goes on. A protocol in which the server
+    // speaks first must not starve, so the site's bytes end the wait too.
+    egress.stream.receiver = {
+      onData: (chunk, borrowed) => {
+        const bytes = borrowed ? Buffer.from(chunk) : chunk;
+        this.#join();
+        this.#session.bytes_out += bytes.length;
+        if (!this.#connection.stream.write(bytes)) egress.stream.pause();
+      },
+      onEnd: () => this.#join(),
+      onDrain: () => {},
+      onClose: () => this.#join(),
+    };
+    if (this.#early.length > 0)
+      this.#first(this.#early.length === 1 ? this.#early.pop()! : Buffer.concat(this.#early.splice(0)));
+    else {
+      this.#connection.arm(this.#context.limits.tunnel_idle_ms);
+      this.#connection.stream.resume();
+      if (this.#ended) this.#join();
+    }
+  }
+
+  /** The auditor's step. */
+  #first(bytes: Buffer): void {
+    const seen = this.#context.auditor!.inspectTunnel(bytes, this.#session);
+    this.#session.protocol = seen.server_name ? `${seen.protocol} ${seen.server_name}` : seen.protocol;
+    if (seen.deny !== undefined) {
+      this.#end(new GatewayError('protocol_denied', seen.deny));
+      this.#connection.stream.reset();
+      return;
+    }
+    this.#early.unshift(bytes);
+    this.#join();
+  }
+
+  #join(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    const session = this.#session;
+    const connection = this.#connection;
+    const egress = this.#egress!;
+    const { stats, wheel } = this.#context.services;
+    const { tenant, server } = this.#context.counters;
+    connection.detach();
+    stats.settling.add(session);
+    tenant.active++;
+    server.active++;
+    new Relay(connection.stream, egress.stream, {
+      wheel,
+      idleMs: this.#context.limits.tunnel_idle_ms,
+      moved: (a, b) => {
+        session.bytes_in += a;
+        session.bytes_out += b;
+      },
+      done: () => {
+        tenant.active--;
+        server.active--;
+        stats.settling.delete(session);
+        session.record(null);
+        egress.release(false);
+        connection.detached();
+      },
+    });
+    const early = this.#early.splice(0);
+    if (early.length > 0) {
+      const bytes = Buffer.concat(early);
+      session.bytes_in += bytes.length;
+      if (!egress.stream.write(bytes)) {
+        connection.stream.pause();
+        if (this.#ended) egress.stream.end();
+        return;
+      }
+    }
+    if (this.#ended) egress.stream.end();
+    connection.stream.resume();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#finished) return;
+    const known =
+      error instanceof GatewayError
+        ? error
+        : new GatewayError('internal', String((error as Error)?.message ?? error), { cause: error });
+    // Bytes behind a refused CONNECT were meant for the tunnel: never read them as a request.
+    const persist =
+      this.#early.length === 0 &&
+      this.#connection.takePending().length === 0 &&
+      !this.#head.hasBody &&
+      this.#head.persistent &&
+      this.#head.minor === 1 &&
+      !this.#connection.last;
+    const answer = errorAnswer(known, this.#head, {
+      worker: this.#context.services.worker,
+      realm: this.#context.realm,
+      persist,
+      authority: this.#session.authority,
+    });
+    this.#session.status = errorTable[known.code].status;
+    this.#session.bytes_out += answer.length;
+    this.#connection.stream.write(answer);
+    this.#end(known);
+    this.#connection.next(persist);
+  }
+
+  #end(error: GatewayError): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#session.record(error);
+    const egress = this.#egress;
+    this.#egress = null;
+    egress?.release(false);
+  }
+}

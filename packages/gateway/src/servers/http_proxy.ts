@@ -1,0 +1,142 @@
+import { z } from 'zod';
+import { HttpConnection, type HttpServer, type HttpServerContext } from '../http/connection.ts';
+import { forwardedFor, hostMismatch, httpLimits } from '../http/options.ts';
+import {
+  type Binding,
+  defineServer,
+  type GraphHandle,
+  type ListenAddress,
+  Name,
+  type Policy,
+  type Server,
+} from '../kind.ts';
+import type { Counters } from '../stats.ts';
+import type { ByteStream } from '../stream.ts';
+import { listenConfig, parseListen } from './listen.ts';
+
+/** RFC 9110 section 11.5: a quoted string; kept to what needs no quoting. */
+const realm = z
+  .string()
+  .regex(/^[ !#-[\]-~]{1,64}$/, 'must be 1 to 64 printable characters without quotes and backslashes');
+
+export const httpProxy = defineServer({
+  type: 'http_proxy',
+  description: 'Explicit HTTP/1.x proxy: forward requests for http URLs and CONNECT tunnels',
+  config: {
+    listen: listenConfig,
+    escaper: Name.describe('Escaper that takes the sessions of this server out'),
+    user_group: Name.optional().describe(
+      'Users who may use this server (Basic authentication); without it everybody may',
+    ),
+    auditor: Name.optional().describe('Auditor that looks at the tunnels of this server'),
+    auth_realm: realm.default('arcus').describe('Realm shown when credentials are asked for'),
+    connect_ports: z
+      .array(z.int().min(1).max(65_535))
+      .min(1)
+      .max(1000)
+      .default([443])
+      .describe('Ports that CONNECT may name'),
+    forwarded_for: forwardedFor,
+    host_mismatch: hostMismatch,
+    limits: httpLimits,
+  },
+  examples: [
+    { name: 'web', type: 'http_proxy', listen: { address: '127.0.0.1:8080' }, escaper: 'out' },
+    {
+      name: 'staff',
+      type: 'http_proxy',
+      listen: { address: '[::]:8081' },
+      escaper: 'out',
+      user_group: 'staff',
+      auditor: 'look',
+      connect_ports: [443, 8443],
+      forwarded_for: 'append',
+      limits: { head_ms: 5000 },
+    },
+  ],
+  refs: (c) => [
+    { family: 'escapers', name: c.escaper, pointer: '/escaper' },
+    ...(c.user_group === undefined
+      ? []
+      : [{ family: 'user_groups' as const, name: c.user_group, pointer: '/user_group' }]),
+    ...(c.auditor === undefined ? [] : [{ family: 'auditors' as const, name: c.auditor, pointer: '/auditor' }]),
+  ],
+  create: (c, ctx) => {
+    const { stats, worker } = ctx.services;
+    const escapers = new Map<string, Counters>();
+    const users = new Map<string, Counters>();
+    const server = new HttpProxyServer(c.name, parseListen(c.listen.address));
+    const find = (map: Map<string, Counters>, dimension: 'escaper' | 'user') => (name: string) => {
+      let counters = map.get(name);
+      if (counters === undefined) {
+        counters = stats.of(ctx.tenant, dimension, name);
+        map.set(name, counters);
+      }
+      return counters;
+    };
+    server.context = {
+      name: c.name,
+      get graph() {
+        return server.graph;
+      },
+      services: ctx.services,
+      escaper: ctx.get('escapers', c.escaper),
+      userGroup: c.user_group === undefined ? null : ctx.get('user_groups', c.user_group),
+      auditor: c.auditor === undefined ? null : ctx.get('auditors', c.auditor),
+      get policies() {
+        return server.policies;
+      },
+      connectPorts: new Set(c.connect_ports),
+      counters: {
+        tenant: stats.of(ctx.tenant, 'tenant', ''),
+        server: stats.of(ctx.tenant, 'server', c.name),
+        escaper: find(escapers, 'escaper'),
+        user: find(users, 'user'),
+      },
+      limits: c.limits,
+      realm: c.auth_realm,
+      forwardedFor: c.forwarded_for,
+      hostMismatch: c.host_mismatch,
+      via: `Via: 1.1 ${worker}\r\n`,
+    };
+    server.loadPolicies = ctx.policies;
+    return server;
+  },
+});
+
+export class HttpProxyServer implements Server, HttpServer {
+  readonly type = 'http_proxy';
+  readonly name: string;
+  readonly listen: ListenAddress;
+  graph!: GraphHandle;
+  context!: HttpServerContext;
+  loadPolicies!: () => readonly Policy[];
+  #policies: readonly Policy[] | undefined;
+
+  constructor(name: string, listen: ListenAddress) {
+    this.name = name;
+    this.listen = listen;
+  }
+
+  get policies(): readonly Policy[] {
+    this.#policies ??= this.loadPolicies();
+    return this.#policies;
+  }
+
+  explain(): string {
+    const who = this.context.userGroup ? `users of "${this.context.userGroup.name}"` : 'everybody';
+    return `HTTP proxy on ${this.listen.host} port ${this.listen.port} for ${who}, out through "${this.context.escaper.name}"`;
+  }
+
+  serve(stream: ByteStream, binding: Binding): void {
+    const { tenant, server } = this.context.counters;
+    tenant.connections++;
+    server.connections++;
+    new HttpConnection(stream, binding, this, httpServerOf, () => {});
+  }
+}
+
+/** The server that the newest release put on this address, when it still speaks HTTP. */
+function httpServerOf(binding: Binding): HttpServer | null {
+  return binding.server instanceof HttpProxyServer ? binding.server : null;
+}
