@@ -50,7 +50,6 @@ interface Listener {
   readonly tenant: string;
   readonly listen: ListenAddress;
   readonly binding: Binding;
-  readonly sockets: Set<net.Socket>;
   /** Null while it is being bound, and while it stands back for a wider address. */
   server: net.Server | null;
 }
@@ -58,7 +57,7 @@ interface Listener {
 export class Listeners {
   readonly #listeners = new Map<string, Listener>();
   readonly #byTenant = new Map<string, Set<Listener>>();
-  /** Of listeners that were closed and still have connections. */
+  /** Closed, and still with connections. */
   readonly #leaving = new Set<Listener>();
   readonly #options: ListenersOptions;
 
@@ -74,8 +73,8 @@ export class Listeners {
   /** Connections open now. */
   get connections(): number {
     let n = 0;
-    for (const l of this.#listeners.values()) n += l.sockets.size;
-    for (const l of this.#leaving) n += l.sockets.size;
+    for (const l of this.#listeners.values()) n += l.binding.open.size;
+    for (const l of this.#leaving) n += l.binding.open.size;
     return n;
   }
 
@@ -98,8 +97,7 @@ export class Listeners {
       const listener: Listener = {
         tenant,
         listen: server.listen,
-        binding: { address, server: null },
-        sockets: new Set(),
+        binding: { address, server: null, open: new Set() },
         server: null,
       };
       // Claimed before it is bound: two tenants that want it at once must not both believe they have it.
@@ -133,18 +131,15 @@ export class Listeners {
     };
   }
 
-  /** Takes no connection more, anywhere. What is open goes on; `binding.server` is null from now on. */
+  /** Takes no connection more, anywhere. Connections end as soon as nothing runs on them. */
   close(): void {
-    for (const listener of [...this.#listeners.values()]) {
-      listener.binding.server = null;
-      this.#close(listener);
-    }
+    for (const listener of [...this.#listeners.values()]) this.#close(listener);
   }
 
   /** Cuts every connection. */
   destroy(): void {
     this.close();
-    for (const { sockets } of this.#leaving) for (const socket of sockets) socket.destroy();
+    for (const { binding } of this.#leaving) for (const connection of [...binding.open]) connection.destroy();
   }
 
   #of(tenant: string): Listener[] {
@@ -197,16 +192,11 @@ export class Listeners {
   }
 
   #accept(listener: Listener, socket: net.Socket): void {
-    const { binding, sockets } = listener;
+    const { binding } = listener;
     if (binding.server === null) {
       socket.destroy();
       return;
     }
-    sockets.add(socket);
-    socket.once('close', () => {
-      sockets.delete(socket);
-      if (sockets.size === 0) this.#leaving.delete(listener);
-    });
     try {
       binding.server.serve(TcpStream.accept(socket), binding);
     } catch (error) {
@@ -222,13 +212,16 @@ export class Listeners {
     const mine = this.#byTenant.get(listener.tenant);
     if (mine?.delete(listener) && mine.size === 0) this.#byTenant.delete(listener.tenant);
     listener.server?.close();
-    if (listener.sockets.size > 0) {
-      this.#leaving.add(listener);
-      if (destroyAfter !== undefined) {
-        setTimeout(() => {
-          for (const socket of listener.sockets) socket.destroy();
-        }, destroyAfter).unref();
-      }
+    const { binding } = listener;
+    binding.server = null;
+    for (const connection of [...binding.open]) connection.drain();
+    for (const l of this.#leaving) if (l.binding.open.size === 0) this.#leaving.delete(l);
+    if (binding.open.size > 0) this.#leaving.add(listener);
+    if (binding.open.size > 0 && destroyAfter !== undefined) {
+      const cut = () => {
+        for (const connection of [...binding.open]) connection.destroy();
+      };
+      setTimeout(cut, destroyAfter).unref();
     }
     this.#options.onFreed?.();
   }

@@ -17,6 +17,8 @@ export interface ReporterOptions {
   readonly log: Logger;
   /** What the worker is now. */
   readonly record: () => WorkerRecord;
+  /** The store answered. */
+  readonly onHeard: () => void;
 }
 
 export class Reporter {
@@ -34,6 +36,11 @@ export class Reporter {
     this.#options = options;
     this.#recordTimer = setInterval(() => this.#schedule(GATHER_MS), RECORD_MS);
     this.#schedule(0);
+  }
+
+  /** Did the store answer the last time? */
+  get healthy(): boolean {
+    return this.#failures === 0;
   }
 
   /** The newest answer for a tenant; null takes it back. */
@@ -76,6 +83,8 @@ export class Reporter {
       if (said !== this.#said) await lease.update(record);
       this.#said = said;
       if (batch.size > 0) await lease.report(batch);
+      else await this.#options.store.ping();
+      this.#options.onHeard();
       if (this.#failures > 0) this.#options.log.info('the store takes reports again');
       this.#failures = 0;
     } catch (error) {

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { Head, Manifest } from '@arcus/control/release.ts';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import { backoff } from './lanes.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
 const LARGE = 32 * 1024;
@@ -50,8 +51,9 @@ export class Snapshot {
   readonly #users = new Map<string, Set<string>>();
   readonly #largeOf = new Map<string, readonly string[]>();
   #writing: Promise<void> | null = null;
+  #retry: NodeJS.Timeout | undefined;
   #closed = false;
-  /** Tenants that could not be written since the last success. */
+  /** Writes that failed since the last one that did not. */
   failures = 0;
 
   private constructor(options: SnapshotOptions) {
@@ -118,6 +120,7 @@ export class Snapshot {
 
   async close(): Promise<void> {
     await this.flush();
+    clearTimeout(this.#retry);
     this.#closed = true;
   }
 
@@ -141,9 +144,21 @@ export class Snapshot {
         this.failures = 0;
       } catch (error) {
         this.failures++;
-        this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant could not be written');
-        // Half of it may be newer than the rest: rather none than an old release.
+        if (this.failures === 1) {
+          this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant cannot be written; trying again');
+        }
+        // Rather none than an old release: a restart must not bring back what was replaced.
         await rm(this.#file(tenant), { force: true }).catch(() => {});
+        if (!this.#waiting.has(tenant)) this.#waiting.set(tenant, saved && { ...saved, blobs: new Map() });
+        this.#retry ??= setTimeout(
+          () => {
+            this.#retry = undefined;
+            this.#start();
+          },
+          backoff(this.failures, 1_000),
+        );
+        this.#retry.unref();
+        return;
       }
     }
   }

@@ -99,6 +99,11 @@ export class RedisStats {
     this.#timer.unref();
   }
 
+  /** Did Redis take the last flush? */
+  get healthy(): boolean {
+    return !this.#down;
+  }
+
   /** Sends what changed since the last flush that was confirmed. Never fails: the next one sends it instead. */
   flush(): Promise<void> {
     this.#flushing ??= this.#flush().finally(() => {

@@ -1,0 +1,304 @@
+/**
+ * The loop: each tenant's newest release from the store to serving, all or nothing, and the answer back. Whatever goes
+ * wrong with a release is that tenant's refusal: its last good graph goes on, nobody else notices.
+ */
+import type { Head, TenantStatus } from '@arcus/control/release.ts';
+import { StoreCorrupt, StoreUnavailable } from '@arcus/control/store.ts';
+import type { CompileDeps, Graph } from '@arcus/gateway/compile.ts';
+import { type Fault, FaultError, pointer } from '@arcus/gateway/fault.ts';
+import type { Live } from '@arcus/gateway/live.ts';
+import type { Logger } from 'pino';
+import { compileDocument } from './document.ts';
+import { backoff, Gate } from './lanes.ts';
+import { ListenError, type Listeners, type Wanted } from './listeners.ts';
+import type { Release, ReleaseLoader, ReleaseSource } from './loader.ts';
+import type { Saved } from './snapshot.ts';
+import type { Orders } from './watch.ts';
+
+/** Documents from here on go through a lane of their own, so that no small one waits behind them. */
+const LARGE = 256 * 1024;
+const MOST_ISSUES = 100;
+
+export interface RuntimeOptions {
+  readonly live: Live;
+  readonly loader: ReleaseLoader;
+  readonly listeners: Listeners;
+  readonly compile: CompileDeps;
+  /** Where a tenant's releases come from unless an order says otherwise. */
+  readonly store: ReleaseSource;
+  readonly snapshot: { save(saved: Saved): void; remove(tenant: string): void };
+  /** Takes the answer: applied, refused, or null for a tenant that is gone. */
+  readonly report: (tenant: string, status: TenantStatus | null) => void;
+  readonly forget: (tenant: string) => void;
+  readonly log: Logger;
+  /** What connections of a tenant that is gone may take to finish, ms. */
+  readonly drainMs: number;
+  /** Loads at once; compiling is one at a time, in slices. */
+  readonly width?: number;
+}
+
+type Order = { do: 'apply'; head: Head; source: ReleaseSource } | { do: 'refuse'; reason: string } | { do: 'remove' };
+
+interface Tenant {
+  readonly id: string;
+  /** The newest order that was not begun. */
+  order: Order | null;
+  busy: boolean;
+  /** The head that serves now. */
+  applied: Head | null;
+  refused: TenantStatus['refused'];
+  /** Set while an order waits for its next try. */
+  retry: { timer: NodeJS.Timeout; again: () => void; forAddress: boolean } | null;
+  /** Tries of the present order that failed. */
+  attempts: number;
+}
+
+export class Runtime implements Orders {
+  readonly #options: RuntimeOptions;
+  readonly #tenants = new Map<string, Tenant>();
+  readonly #loading: Gate;
+  readonly #small = new Gate(1);
+  readonly #large = new Gate(1);
+  readonly #retired = new Set<Graph>();
+  readonly #waiters = new Set<{ waiting: Set<Tenant>; done: () => void }>();
+  #closed = false;
+  /** Since start. */
+  releasesApplied = 0;
+  releasesRefused = 0;
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.#loading = new Gate(options.width ?? 8);
+  }
+
+  // ── the story ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #apply(tenant: Tenant, { head, source }: Order & { do: 'apply' }): Promise<void> {
+    const { live, loader, listeners, compile, snapshot, drainMs } = this.#options;
+    const version = head.stable.version;
+
+    const release = await this.#loading.run(() => loader.load(tenant.id, head, source));
+    const lane = release.bytes < LARGE ? this.#small : this.#large;
+    const graph = await lane.run(async () => {
+      if (tenant.order) return null;
+      return compileDocument(release.document, tenant.id, version, compile, live.get(tenant.id));
+    });
+    if (graph === null) return; // a newer order came: it is the one to serve
+
+    const prepared = await listeners.prepare(tenant.id, wantedBy(graph)).catch((error) => {
+      graph.retire();
+      throw error;
+    });
+    // One synchronous step: no connection meets half of a release.
+    const old = live.swap(tenant.id, graph);
+    prepared.commit();
+
+    this.#retire(old);
+    prepared.closeUnused(graph.status === 'inactive' ? drainMs : undefined);
+    this.#applied(tenant, head, release, source === this.#options.store ? snapshot : null);
+  }
+
+  async #remove(tenant: Tenant): Promise<void> {
+    const { live, loader, listeners, snapshot, report, forget, drainMs, log } = this.#options;
+    const prepared = await listeners.prepare(tenant.id, []);
+    const old = live.swap(tenant.id, undefined);
+    prepared.commit();
+    this.#retire(old);
+    prepared.closeUnused(drainMs);
+    loader.forget(tenant.id);
+    snapshot.remove(tenant.id);
+    forget(tenant.id);
+    report(tenant.id, null);
+    if (!tenant.order) this.#tenants.delete(tenant.id);
+    log.info({ tenant: tenant.id }, 'tenant removed');
+  }
+
+  // ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  want(id: string, head: Head): void {
+    this.#order(id, { do: 'apply', head, source: this.#options.store });
+  }
+
+  /** A release that comes with all it needs: from the snapshot. */
+  restore(id: string, head: Head, source: ReleaseSource): void {
+    this.#order(id, { do: 'apply', head, source });
+  }
+
+  refuse(id: string, reason: string): void {
+    this.#order(id, { do: 'refuse', reason });
+  }
+
+  remove(id: string): void {
+    if (this.#tenants.has(id)) this.#order(id, { do: 'remove' });
+  }
+
+  tenants(): Iterable<string> {
+    return this.#tenants.keys();
+  }
+
+  /** An address became free: who waits for one tries now. */
+  readonly retryAddresses = (): void => {
+    for (const { retry } of this.#tenants.values()) {
+      if (!retry?.forAddress) continue;
+      clearTimeout(retry.timer);
+      setImmediate(retry.again);
+    }
+  };
+
+  /** Resolves when every tenant that has an order now has had its turn, well or badly. */
+  settled(): Promise<void> {
+    const waiting = new Set([...this.#tenants.values()].filter((t) => t.order !== null || t.busy));
+    if (waiting.size === 0) return Promise.resolve();
+    return new Promise((done) => this.#waiters.add({ waiting, done }));
+  }
+
+  /** Tenants that serve, and those whose newest release was refused. */
+  get counts(): { tenants: number; refused: number } {
+    let tenants = 0;
+    let refused = 0;
+    for (const t of this.#tenants.values()) {
+      if (t.applied) tenants++;
+      if (t.refused) refused++;
+    }
+    return { tenants, refused };
+  }
+
+  /** Sessions that run, on graphs new and old. */
+  get sessions(): number {
+    let n = 0;
+    for (const graph of this.#options.live.values()) n += graph.sessions;
+    for (const graph of this.#retired) n += graph.sessions;
+    return n;
+  }
+
+  /** Takes no order more and lets go of all graphs; sessions that run keep theirs to the end. */
+  close(): void {
+    this.#closed = true;
+    for (const tenant of this.#tenants.values()) {
+      if (tenant.retry) clearTimeout(tenant.retry.timer);
+      this.#retire(this.#options.live.swap(tenant.id, undefined));
+    }
+    for (const waiter of this.#waiters) waiter.done();
+  }
+
+  #order(id: string, order: Order): void {
+    if (this.#closed) return;
+    let tenant = this.#tenants.get(id);
+    if (!tenant) {
+      tenant = { id, order: null, busy: false, applied: null, refused: undefined, retry: null, attempts: 0 };
+      this.#tenants.set(id, tenant);
+    }
+    tenant.order = order;
+    tenant.attempts = 0;
+    if (tenant.retry) clearTimeout(tenant.retry.timer);
+    tenant.retry = null;
+    if (!tenant.busy) void this.#run(tenant);
+  }
+
+  /** One tenant's orders, one after another, the newest only. Never fails. */
+  async #run(tenant: Tenant): Promise<void> {
+    tenant.busy = true;
+    for (let order = tenant.order; order !== null && !this.#closed; order = tenant.order) {
+      tenant.order = null;
+      try {
+        if (order.do === 'remove') await this.#remove(tenant);
+        else if (order.do === 'refuse') throw new StoreCorrupt(`the head in the store is not valid: ${order.reason}`);
+        else if (!sameHead(tenant.applied, order.head)) await this.#apply(tenant, order);
+        else if (tenant.refused) this.#answer(tenant, undefined);
+      } catch (error) {
+        this.#refused(tenant, order, error);
+      }
+    }
+    tenant.busy = false;
+    if (!tenant.retry) this.#hadItsTurn(tenant);
+  }
+
+  // ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #applied(tenant: Tenant, head: Head, release: Release, snapshot: RuntimeOptions['snapshot'] | null): void {
+    const first = tenant.applied === null;
+    tenant.applied = head;
+    tenant.attempts = 0;
+    this.releasesApplied++;
+    release.keep();
+    snapshot?.save({ tenant: tenant.id, head, manifest: release.manifest, blobs: release.fetched });
+    this.#answer(tenant, undefined);
+    const facts = { tenant: tenant.id, version: head.stable.version };
+    if (first) this.#options.log.debug(facts, 'release applied');
+    else this.#options.log.info(facts, 'release applied');
+  }
+
+  #refused(tenant: Tenant, order: Order, error: unknown): void {
+    const { log } = this.#options;
+    const version = order.do === 'apply' ? order.head.stable.version : (tenant.applied?.stable.version ?? 1);
+    const environment =
+      error instanceof ListenError || error instanceof StoreUnavailable || error instanceof StoreCorrupt;
+    if (environment && order.do !== 'refuse' && !tenant.order) {
+      this.#retryLater(tenant, order, error instanceof ListenError);
+    }
+    if (error instanceof StoreUnavailable) {
+      // Nothing is wrong with the release: it is on its way, and the store that could be told is away.
+      if (tenant.attempts === 1) log.warn({ tenant: tenant.id, version, err: error }, 'release cannot be loaded yet');
+      return;
+    }
+    const issues = issuesOf(error);
+    const known = tenant.refused?.version === version && tenant.refused.issues[0]?.message === issues[0]?.message;
+    if (!known) {
+      this.releasesRefused++;
+      const facts = { tenant: tenant.id, version, issues: issues.slice(0, 10) };
+      if (issues[0]?.code === 'internal') log.error({ ...facts, err: error }, 'release refused');
+      else log.warn(facts, 'release refused');
+    }
+    this.#answer(tenant, { version, issues });
+    if (tenant.retry) this.#hadItsTurn(tenant);
+  }
+
+  #answer(tenant: Tenant, refused: TenantStatus['refused']): void {
+    tenant.refused = refused;
+    const applied = tenant.applied?.stable.version ?? 0;
+    this.#options.report(tenant.id, refused ? { applied, refused } : { applied });
+  }
+
+  #retryLater(tenant: Tenant, order: Order, forAddress: boolean): void {
+    const again = () => {
+      tenant.retry = null;
+      if (this.#closed || tenant.order) return;
+      tenant.order = order;
+      if (!tenant.busy) void this.#run(tenant);
+    };
+    tenant.retry = { timer: setTimeout(again, backoff(tenant.attempts++)), again, forAddress };
+  }
+
+  #hadItsTurn(tenant: Tenant): void {
+    for (const waiter of this.#waiters) {
+      if (!waiter.waiting.delete(tenant) || waiter.waiting.size > 0) continue;
+      this.#waiters.delete(waiter);
+      waiter.done();
+    }
+  }
+
+  #retire(graph: Graph | undefined): void {
+    for (const old of this.#retired) if (old.sessions === 0) this.#retired.delete(old);
+    if (!graph) return;
+    this.#retired.add(graph);
+    graph.retire();
+  }
+}
+
+const sameHead = (a: Head | null, b: Head): boolean =>
+  a !== null && a.stable.version === b.stable.version && a.stable.manifest === b.stable.manifest;
+
+/** The addresses a graph wants, each with its place in the document. */
+function wantedBy(graph: Graph): Wanted[] {
+  const places = new Map(
+    graph.config.servers.map((server, i) => [server.name, pointer('config', 'servers', i, 'listen')]),
+  );
+  return [...graph.servers.values()].map((server) => ({ server, pointer: places.get(server.name) ?? '' }));
+}
+
+function issuesOf(error: unknown): Fault[] {
+  const reason = error instanceof Error ? error.message : String(error);
+  if (error instanceof FaultError || error instanceof ListenError) return error.faults.slice(0, MOST_ISSUES);
+  if (error instanceof StoreCorrupt) return [{ pointer: '', code: 'store_corrupt', message: reason }];
+  return [{ pointer: '', code: 'internal', message: `The release cannot be applied: ${reason}` }];
+}
