@@ -1,11 +1,34 @@
-import type { Config, TenantInfo } from './config.ts';
-import type { Auditor, Escaper, GraphHandle, Policy, Resolver, Server, UserGroup } from './kind.ts';
+import { sameJson } from './canonical.ts';
+import { checking, entriesOf, refsOf } from './check.ts';
+import { type AnyObject, type Config, type Entry, kindOf, type TenantInfo } from './config.ts';
+import { FaultError, pointer } from './fault.ts';
+import type {
+  Auditor,
+  BuildContext,
+  Escaper,
+  Family,
+  GraphHandle,
+  Kind,
+  LiveObject,
+  LiveOf,
+  Policy,
+  Resolver,
+  Server,
+  UserGroup,
+} from './kind.ts';
+import { buildOrder, nodeKey } from './order.ts';
 import type { Services } from './services.ts';
+import { run, runSliced, type Steps } from './slices.ts';
 
 export interface CompileDeps {
   readonly services: Services;
-  /** Clear text of a sealed value; throws when the key is missing or the value was sealed for another place. */
+  /**
+   * Clear text of a sealed value; throws when the key is missing or the value was sealed for another place. `place`
+   * is `<tenant>/<family>/<name>/<field path>`.
+   */
   unseal(value: string, place: string): string;
+  /** False for the dry run of a document as a person writes it (see `CheckOptions`); true when absent. */
+  readonly stored?: boolean;
 }
 
 export interface Graph extends GraphHandle {
@@ -16,6 +39,7 @@ export interface Graph extends GraphHandle {
   readonly resolvers: ReadonlyMap<string, Resolver>;
   readonly user_groups: ReadonlyMap<string, UserGroup>;
   readonly auditors: ReadonlyMap<string, Auditor>;
+  /** In the order they apply: by priority, then name. */
   readonly policies: readonly Policy[];
   /** Sessions that still run on it. */
   readonly sessions: number;
@@ -23,11 +47,185 @@ export interface Graph extends GraphHandle {
   retire(): void;
 }
 
-/** Placeholder until the next commit. */
-export declare function compile(
+/** A live object and the graphs that hold it: closed when the last of them is gone. */
+class Held {
+  readonly object: LiveObject;
+  readonly config: AnyObject;
+  /** Keys of what it points to. */
+  readonly refs: readonly string[];
+  graphs = 1;
+
+  constructor(object: LiveObject, config: AnyObject, refs: readonly string[]) {
+    this.object = object;
+    this.config = config;
+    this.refs = refs;
+  }
+
+  letGo(): void {
+    if (--this.graphs === 0) this.object.close?.();
+  }
+}
+
+class CompiledGraph implements Graph {
+  readonly info: TenantInfo;
+  readonly config: Config;
+  readonly version: number;
+  readonly servers = new Map<string, Server>();
+  readonly escapers = new Map<string, Escaper>();
+  readonly resolvers = new Map<string, Resolver>();
+  readonly user_groups = new Map<string, UserGroup>();
+  readonly auditors = new Map<string, Auditor>();
+  readonly policies: Policy[] = [];
+  /** The compiler's own: all objects by `<family>/<name>`. */
+  readonly held = new Map<string, Held>();
+  readonly services: Services;
+  sessions = 0;
+  #retired = false;
+  #dead = false;
+
+  constructor(info: TenantInfo, version: number, config: Config, services: Services) {
+    this.info = info;
+    this.version = version;
+    this.config = config;
+    this.services = services;
+  }
+
+  get tenant(): string {
+    return this.info.tenant_id;
+  }
+
+  get status(): TenantInfo['status'] {
+    return this.info.status;
+  }
+
+  retain(): void {
+    this.sessions++;
+  }
+
+  release(): void {
+    this.sessions--;
+    this.#freeIfDone();
+  }
+
+  retire(): void {
+    this.#retired = true;
+    this.#freeIfDone();
+  }
+
+  #freeIfDone(): void {
+    if (!this.#retired || this.sessions > 0 || this.#dead) return;
+    this.#dead = true;
+    // Users before what they use.
+    for (const held of [...this.held.values()].reverse()) held.letGo();
+  }
+}
+
+/**
+ * Builds the live objects of a config; nothing listens, dials or starts a timer. Throws FaultError with all faults.
+ * Objects of `previous` whose config and whose references did not change are taken over, warm as they are; only
+ * servers are always new. The caller must `retire()` the graph in the end, also one that never served.
+ */
+export function compile(info: TenantInfo, version: number, config: Config, deps: CompileDeps, previous?: Graph): Graph {
+  return run(compiling(info, version, config, deps, previous));
+}
+
+/** As `compile`, in slices that leave the event loop free in between. */
+export function compileSliced(
   info: TenantInfo,
   version: number,
   config: Config,
   deps: CompileDeps,
   previous?: Graph,
-): Graph;
+): Promise<Graph> {
+  return runSliced(compiling(info, version, config, deps, previous));
+}
+
+function* compiling(
+  info: TenantInfo,
+  version: number,
+  config: Config,
+  deps: CompileDeps,
+  previous: Graph | undefined,
+): Steps<Graph> {
+  const entries = entriesOf(config);
+  const faults = yield* checking(entries, info.tenant_id, deps.stored === undefined ? {} : { stored: deps.stored });
+  if (faults.length > 0) throw new FaultError(faults);
+
+  const old = previous instanceof CompiledGraph && previous.services === deps.services ? previous : undefined;
+  const graph = new CompiledGraph(info, version, config, deps.services);
+  try {
+    const nodes = entries
+      .filter((e): e is Entry & { object: AnyObject } => e.object?.enabled === true)
+      .filter((e) => e.family !== 'servers' || info.status !== 'inactive')
+      .map((e) => ({ ...e, refs: refsOf({ family: e.family, object: e.object }) }));
+    const { order } = buildOrder(nodes);
+    // Servers last: they see all policies.
+    for (const node of order) if (node.family !== 'servers') yield* build(graph, node, deps, old);
+    graph.policies.sort((a, b) => a.priority - b.priority || (a.name < b.name ? -1 : 1));
+    for (const node of order) if (node.family === 'servers') yield* build(graph, node, deps, undefined);
+    return graph;
+  } catch (error) {
+    graph.retire();
+    throw error;
+  }
+}
+
+type Buildable = Entry & { object: AnyObject; refs: readonly { family: Family; name: string; pointer: string }[] };
+
+function* build(graph: CompiledGraph, node: Buildable, deps: CompileDeps, old: CompiledGraph | undefined): Steps<void> {
+  const key = nodeKey(node.family, node.name);
+  const refs = node.refs.map((r) => nodeKey(r.family, r.name));
+  const before = old?.held.get(key);
+  const reusable =
+    before !== undefined &&
+    before.graphs > 0 &&
+    before.refs.length === refs.length &&
+    refs.every((ref) => graph.held.get(ref) === old!.held.get(ref)) &&
+    sameJson(before.config, node.object);
+  if (reusable) {
+    before.graphs++;
+    graph.held.set(key, before);
+    file(graph, node.family, before.object);
+    yield;
+    return;
+  }
+  const kind = kindOf(node.family, node.object.type) as Kind;
+  const declared = new Set(refs);
+  const ctx: BuildContext = {
+    tenant: graph.info.tenant_id,
+    services: deps.services,
+    get: <F extends Family>(family: F, name: string): LiveOf[F] => {
+      const ref = nodeKey(family, name);
+      const held = declared.has(ref) ? graph.held.get(ref) : undefined;
+      if (!held) throw new Error(`${key} asks for ${ref}, which it does not declare in refs`);
+      return held.object as LiveOf[F];
+    },
+    previous: () =>
+      before !== undefined && before.graphs > 0 && before.object.type === node.object.type ? before.object : undefined,
+    policies: () => graph.policies,
+    unseal: (value, place) => deps.unseal(value, `${graph.info.tenant_id}/${place}`),
+  };
+  let object: LiveObject;
+  try {
+    const made = kind.create(node.object, ctx);
+    object = isSteps(made) ? yield* made : made;
+  } catch (error) {
+    // What a kind cannot build is a fault of its config: a secret sealed with another key, for one.
+    const message = `cannot be built: ${error instanceof Error ? error.message : String(error)}`;
+    throw new FaultError([{ pointer: pointer(node.family, node.index), code: 'build_failed', message }]);
+  }
+  graph.held.set(key, new Held(object, node.object, refs));
+  file(graph, node.family, object);
+  if (node.family === 'servers') (object as Server).graph = graph;
+  yield;
+}
+
+function isSteps(made: LiveObject | Generator<void, LiveObject>): made is Generator<void, LiveObject> {
+  return typeof (made as Generator).next === 'function';
+}
+
+/** Puts the object where the pipeline finds it. */
+function file(graph: CompiledGraph, family: Family, object: LiveObject): void {
+  if (family === 'policies') graph.policies.push(object as Policy);
+  else (graph[family] as Map<string, LiveObject>).set(object.name, object);
+}

@@ -1,0 +1,3 @@
+import { protocolInspection } from './protocol_inspection.ts';
+
+export const auditorKinds = [protocolInspection] as const;

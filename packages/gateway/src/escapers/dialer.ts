@@ -1,0 +1,119 @@
+import { isIPv6 } from 'node:net';
+import { z } from 'zod';
+import { GatewayError } from '../errors.ts';
+import { type Fault, pointer } from '../fault.ts';
+import { type BuildContext, Name, type Ref, type Resolver, type ResolveStrategy } from '../kind.ts';
+import { parseIp } from '../match/ip.ts';
+import { SystemResolver } from '../resolvers/system.ts';
+import type { TcpStream } from '../tcp-stream.ts';
+import { dial } from '../upstream/dial.ts';
+import { poolConfig } from '../upstream/pool.ts';
+import { checkEgressAllow, EgressGuard, egressAllow } from './guard.ts';
+
+const IpText = z.string().min(2).max(45);
+
+/** Fields of every escaper that opens connections itself. */
+export const dialFields = {
+  resolver: Name.optional().describe('Resolver for names; without it the operating system is asked'),
+  resolve_strategy: z
+    .enum(['Ipv4First', 'Ipv6First', 'Ipv4Only', 'Ipv6Only'])
+    .default('Ipv4First')
+    .describe('Which of the addresses of a name are used, and in which order'),
+  bind_ip: z
+    .union([IpText, z.array(IpText).min(1).max(256)])
+    .optional()
+    .describe('Local IP addresses to connect from, used in turn; only addresses of their IP versions are dialled'),
+  egress_allow: egressAllow,
+  connect_timeout_ms: z.int().min(100).max(120_000).default(10_000).describe('Longest wait for a connection, ms'),
+  pool: poolConfig,
+};
+
+export interface DialConfig {
+  readonly name: string;
+  readonly resolver?: string | undefined;
+  readonly resolve_strategy: ResolveStrategy;
+  readonly bind_ip?: string | readonly string[] | undefined;
+  readonly egress_allow: z.output<typeof egressAllow>;
+  readonly connect_timeout_ms: number;
+}
+
+export const dialRefs = (config: DialConfig): Ref[] =>
+  config.resolver === undefined ? [] : [{ family: 'resolvers', name: config.resolver, pointer: '/resolver' }];
+
+export function* checkDial(config: DialConfig): Generator<Fault> {
+  yield* checkEgressAllow(config.egress_allow);
+  const many = Array.isArray(config.bind_ip);
+  for (const [i, ip] of listOf(config.bind_ip).entries()) {
+    if (parseIp(ip) === null) {
+      const at = many ? pointer('bind_ip', i) : '/bind_ip';
+      yield { pointer: at, code: 'bad_ip', message: `"${ip}" is not an IP address` };
+    }
+  }
+}
+
+const listOf = (value: string | readonly string[] | undefined): readonly string[] =>
+  value === undefined ? [] : typeof value === 'string' ? [value] : value;
+
+/** Resolves, guards, dials: the one way from a name to a connection. */
+export class Dialer {
+  readonly guard: EgressGuard;
+  readonly #resolver: Resolver;
+  readonly #config: DialConfig;
+  readonly #bind4: readonly string[];
+  readonly #bind6: readonly string[];
+  #turn = 0;
+
+  constructor(config: DialConfig, ctx: BuildContext) {
+    this.#config = config;
+    this.guard = new EgressGuard(config.egress_allow);
+    this.#resolver = config.resolver
+      ? ctx.get('resolvers', config.resolver)
+      : new SystemResolver(config.name, ctx.services.now);
+    this.#bind4 = listOf(config.bind_ip).filter((ip) => !isIPv6(ip));
+    this.#bind6 = listOf(config.bind_ip).filter((ip) => isIPv6(ip));
+  }
+
+  /**
+   * An open connection to `host`, a name or an IP address. Only addresses that the guard lets through are dialled,
+   * and they are the ones it saw: there is no second resolution. `timeoutMs` is for the dialling alone.
+   */
+  async connect(host: string, port: number, timeoutMs = this.#config.connect_timeout_ms): Promise<TcpStream> {
+    const resolved = parseIp(host) === null && !host.includes(':') ? await this.#resolve(host) : [host];
+    const allowed = this.guard.filter(resolved, port);
+    if (allowed.length === 0) {
+      const why = resolved.map((a) => `${a} is a ${this.guard.refuses(a, port)}`).join(', ');
+      throw new GatewayError('egress_denied', `${host}: ${why}`);
+    }
+    if (this.#bind4.length === 0 && this.#bind6.length === 0) return dial(allowed, port, { timeoutMs });
+    return this.#dialBound(allowed, port, timeoutMs);
+  }
+
+  #resolve(host: string): Promise<readonly string[]> {
+    return this.#resolver.resolve(host, this.#config.resolve_strategy);
+  }
+
+  /** A local address serves one IP version: the version that comes first in `addresses` is tried first. */
+  async #dialBound(addresses: readonly string[], port: number, timeoutMs: number): Promise<TcpStream> {
+    const start = performance.now();
+    const first = isIPv6(addresses[0]!);
+    let failure = new GatewayError('connect_failed', 'no address of an IP version that bind_ip has');
+    for (const six of [first, !first]) {
+      const [bind, usable] = [six ? this.#bind6 : this.#bind4, addresses.filter((a) => isIPv6(a) === six)];
+      const left = timeoutMs - (performance.now() - start);
+      if (bind.length === 0 || usable.length === 0 || left <= 0) continue;
+      try {
+        return await dial(usable, port, { timeoutMs: left, bindIp: bind[this.#turn++ % bind.length] });
+      } catch (error) {
+        if (!(error instanceof GatewayError)) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+}
+
+/** `ip:port`, with brackets around IPv6. */
+export const peerOf = (stream: { remoteAddress: string; remotePort: number }): string =>
+  stream.remoteAddress.includes(':')
+    ? `[${stream.remoteAddress}]:${stream.remotePort}`
+    : `${stream.remoteAddress}:${stream.remotePort}`;

@@ -1,0 +1,52 @@
+import type { z } from 'zod';
+import type { AnyObject } from './config.ts';
+import { type Fault, pointer } from './fault.ts';
+import { faultsOf } from './issues.ts';
+import type { Steps } from './slices.ts';
+
+/** Lists longer than this are parsed in parts. */
+const PART = 500;
+
+/**
+ * As `schema.safeParse(input)`, with pauses between the parts of long lists: a policy of 100,000 rules or a group of
+ * 100,000 users must not hold the event loop.
+ */
+export function* parseInSteps(
+  schema: z.ZodObject,
+  input: Record<string, unknown>,
+): Steps<{ object: AnyObject | null; faults: Fault[] }> {
+  const long = Object.entries(input).flatMap(([key, list]) => {
+    const array = Array.isArray(list) && list.length > PART ? plainArray(schema.shape[key]) : null;
+    return array ? [{ key, list: list as unknown[], array }] : [];
+  });
+  const rest = long.length === 0 ? input : { ...input, ...Object.fromEntries(long.map(({ key }) => [key, []])) };
+  const result = schema.safeParse(rest);
+  const faults = result.success ? [] : faultsOf(result.error, rest);
+  const object = (result.data ?? {}) as Record<string, unknown>;
+  for (const { key, list, array } of long) {
+    const parsed: unknown[] = [];
+    for (let from = 0; from < list.length; from += PART) {
+      const part = list.slice(from, from + PART);
+      const { data, error } = array.safeParse(part);
+      if (data) for (const item of data) parsed.push(item);
+      else faults.push(...faultsOf(error!, part).map((f) => ({ ...f, pointer: moved(f.pointer, key, from) })));
+      yield;
+    }
+    object[key] = parsed;
+  }
+  return { object: faults.length === 0 ? (object as unknown as AnyObject) : null, faults };
+}
+
+/** The array below optional and default wrappers; null when it checks more than its items, or may not be empty. */
+function plainArray(schema: z.core.$ZodType | undefined): z.ZodArray | null {
+  let inner = schema as z.ZodType | undefined;
+  while (inner && 'innerType' in inner._zod.def) inner = inner._zod.def.innerType as z.ZodType;
+  if (inner?._zod.def.type !== 'array') return null;
+  return (inner._zod.def.checks?.length ?? 0) === 0 ? (inner as z.ZodArray) : null;
+}
+
+/** `/3/name` in the part that starts at 500 of `rules` is `/rules/503/name`. */
+function moved(at: string, key: string, from: number): string {
+  const [, index, ...more] = at.split('/');
+  return [pointer(key, Number(index) + from), ...more].join('/');
+}

@@ -1,0 +1,123 @@
+import { z } from 'zod';
+import { type Fault, pointer } from '../fault.ts';
+import { definePolicy, type Policy, type Verdict } from '../kind.ts';
+import { checkRules, HostRules, hostMatchers, PAUSE, patternsOf } from '../match/rules.ts';
+import type { Session } from '../session.ts';
+import { policyFields } from './common.ts';
+
+const Rule = z.strictObject({
+  ...hostMatchers,
+  action: z.enum(['allow', 'block', 'redirect']).describe('allow: this policy has no objection'),
+  redirect_url: z.string().max(2048).optional().describe('Absolute http(s) URL; with redirect, and only then'),
+  id: z.string().min(1).max(128).optional().describe('Names the rule in logs and on block pages'),
+});
+
+/** What a rule leads to; shared by all its patterns. */
+interface Outcome {
+  readonly action: 'allow' | 'block' | 'redirect';
+  readonly id: string;
+  readonly location: string;
+}
+
+class UrlFilter implements Policy {
+  readonly name: string;
+  readonly type = 'url_filter';
+  readonly priority: number;
+  readonly #rules: HostRules<Outcome>;
+  readonly #fallback: Verdict | null;
+  readonly #patterns: number;
+
+  constructor(
+    config: { name: string; priority: number; default: 'allow' | 'block' },
+    rules: HostRules<Outcome>,
+    patterns: number,
+  ) {
+    this.name = config.name;
+    this.priority = config.priority;
+    this.#rules = rules;
+    this.#patterns = patterns;
+    this.#fallback =
+      config.default === 'allow'
+        ? null
+        : { action: 'block', policy: this.name, rule: 'default', reason: 'no rule allows this site', location: '' };
+  }
+
+  check(session: Session): Verdict | null {
+    const { host, literal } = session.target;
+    const found = this.#rules.find(host, literal);
+    if (found === undefined) return this.#fallback;
+    if (found.action === 'allow') return null;
+    return {
+      action: found.action,
+      policy: this.name,
+      rule: found.id || `${this.#rules.matched} ${this.#rules.pattern}`,
+      reason: `the site matches a rule of ${this.name}`,
+      location: found.location,
+    };
+  }
+
+  explain(): string {
+    return `Looks at the requested host with ${this.#patterns} patterns; ${this.#fallback ? 'blocks' : 'allows'} the rest.`;
+  }
+}
+
+export const urlFilter = definePolicy({
+  type: 'url_filter',
+  description:
+    'Allows, blocks or redirects by the requested host: exact names first, then the longest domain, then regular ' +
+    'expressions in order',
+  config: {
+    ...policyFields,
+    rules: z.array(Rule).default([]).describe('Rules; their order matters only between regular expressions'),
+    default: z.enum(['allow', 'block']).default('allow').describe('For hosts that no rule matches'),
+  },
+  examples: [
+    { name: 'allow-all', type: 'url_filter' },
+    {
+      name: 'sites',
+      type: 'url_filter',
+      priority: 50,
+      rules: [
+        { child_match: ['ads.example', '*.tracker.example'], action: 'block', id: 'ads' },
+        { exact_match: 'ok.ads.example', action: 'allow' },
+        { exact_match: '198.51.100.7', action: 'block' },
+        { regex_match: '(^|\\.)casino[0-9]*\\.', action: 'redirect', redirect_url: 'https://intranet.example/blocked' },
+      ],
+      default: 'allow',
+    },
+  ],
+  *check(config): Generator<Fault | undefined> {
+    yield* checkRules(config.rules, (rule) => `${rule.action} ${rule.redirect_url ?? ''}`);
+    for (let i = 0; i < config.rules.length; i++) {
+      const { action, redirect_url } = config.rules[i]!;
+      const at = pointer('rules', i, 'redirect_url');
+      if (action === 'redirect' && redirect_url === undefined) {
+        yield { pointer: at, code: 'required', message: 'a redirect needs redirect_url' };
+      } else if (action !== 'redirect' && redirect_url !== undefined) {
+        yield { pointer: at, code: 'no_effect', message: `redirect_url does nothing with action ${action}` };
+      } else if (redirect_url !== undefined && !isWebUrl(redirect_url)) {
+        yield { pointer: at, code: 'bad_url', message: 'must be an absolute http or https URL' };
+      }
+    }
+  },
+  *create(config): Generator<void, Policy> {
+    const rules = new HostRules<Outcome>();
+    let patterns = 0;
+    for (const rule of config.rules) {
+      const location = rule.redirect_url === undefined ? '' : new URL(rule.redirect_url).href;
+      const outcome: Outcome = { action: rule.action, id: rule.id ?? '', location };
+      for (const { matcher, text } of patternsOf(rule)) {
+        rules.add(matcher, text, outcome);
+        if (++patterns % PAUSE === 0) yield;
+      }
+    }
+    return new UrlFilter(config, rules, patterns);
+  },
+});
+
+/** No user name in it, and nothing that could end a header line. */
+function isWebUrl(text: string): boolean {
+  if (/[\s\p{Cc}]/u.test(text) || !/^https?:\/\//i.test(text) || !URL.canParse(text)) return false;
+  const url = new URL(text);
+  return url.username === '' && url.password === '';
+}

@@ -1,0 +1,87 @@
+import { isIPv6 } from 'node:net';
+import { GatewayError } from '../errors.ts';
+import type { ResolveStrategy } from '../kind.ts';
+
+/** Asks for all addresses of a name; rejects when there are none. */
+export type Lookup = (host: string) => Promise<readonly string[]>;
+
+export interface CacheSettings {
+  readonly positive_ttl_ms: number;
+  readonly negative_ttl_ms: number;
+  readonly max_entries: number;
+  readonly timeout_ms: number;
+}
+
+interface Answer {
+  readonly expires: number;
+  readonly v4: readonly string[];
+  readonly v6: readonly string[];
+  /** Why there are none. */
+  readonly failed: string;
+}
+
+/**
+ * Answers of one resolver object, kept for a short time. It belongs to one tenant's resolver: answers, which may be
+ * private to a network, are never shared further.
+ */
+export class AddressCache {
+  readonly #lookup: Lookup;
+  readonly #settings: CacheSettings;
+  readonly #now: () => number;
+  /** In order of insertion: the oldest goes first when it is full. */
+  readonly #answers = new Map<string, Answer>();
+  readonly #pending = new Map<string, Promise<Answer>>();
+
+  constructor(lookup: Lookup, settings: CacheSettings, now: () => number) {
+    this.#lookup = lookup;
+    this.#settings = settings;
+    this.#now = now;
+  }
+
+  async resolve(host: string, strategy: ResolveStrategy): Promise<readonly string[]> {
+    let answer = this.#answers.get(host);
+    if (answer === undefined || answer.expires <= this.#now()) answer = await this.#ask(host);
+    const addresses = inOrder(answer, strategy);
+    if (addresses.length > 0) return addresses;
+    throw new GatewayError('dns_failed', `${host}: ${answer.failed || `no address for ${strategy}`}`);
+  }
+
+  #ask(host: string): Promise<Answer> {
+    let pending = this.#pending.get(host);
+    if (pending === undefined) {
+      pending = this.#fetch(host).finally(() => this.#pending.delete(host));
+      this.#pending.set(host, pending);
+    }
+    return pending;
+  }
+
+  async #fetch(host: string): Promise<Answer> {
+    const { positive_ttl_ms, negative_ttl_ms, max_entries, timeout_ms } = this.#settings;
+    let answer: Answer;
+    try {
+      const all = await withTimeout(this.#lookup(host), timeout_ms);
+      const v6 = all.filter((a) => isIPv6(a));
+      answer = { expires: this.#now() + positive_ttl_ms, v4: all.filter((a) => !isIPv6(a)), v6, failed: '' };
+    } catch (error) {
+      const failed = String((error as NodeJS.ErrnoException).code ?? (error as Error).message);
+      answer = { expires: this.#now() + negative_ttl_ms, v4: [], v6: [], failed };
+    }
+    this.#answers.delete(host);
+    if (this.#answers.size >= max_entries) this.#answers.delete(this.#answers.keys().next().value!);
+    this.#answers.set(host, answer);
+    return answer;
+  }
+}
+
+function inOrder({ v4, v6 }: Answer, strategy: ResolveStrategy): readonly string[] {
+  if (strategy === 'Ipv4Only') return v4;
+  if (strategy === 'Ipv6Only') return v6;
+  return strategy === 'Ipv4First' ? [...v4, ...v6] : [...v6, ...v4];
+}
+
+function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer in ${ms} ms`)), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

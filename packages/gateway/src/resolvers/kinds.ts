@@ -1,0 +1,3 @@
+import { system } from './system.ts';
+
+export const resolverKinds = [system] as const;

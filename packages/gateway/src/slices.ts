@@ -1,0 +1,25 @@
+/**
+ * Long work as a generator: it yields wherever others may run. One code, two ways to drive it: to the end at once, or
+ * in slices that leave the event loop free in between.
+ */
+export type Steps<T> = Generator<void, T>;
+
+/** Runs to the end without a pause. */
+export function run<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** Runs in slices of about `ms` milliseconds and lets the event loop turn after each. */
+export async function runSliced<T>(steps: Steps<T>, ms = 5): Promise<T> {
+  for (;;) {
+    const end = performance.now() + ms;
+    do {
+      const step = steps.next();
+      if (step.done) return step.value;
+    } while (performance.now() < end);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}

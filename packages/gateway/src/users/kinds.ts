@@ -1,0 +1,3 @@
+import { basic } from './basic.ts';
+
+export const userGroupKinds = [basic] as const;
