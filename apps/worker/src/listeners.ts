@@ -5,7 +5,7 @@
 import net from 'node:net';
 import type { Fault } from '@arcus/gateway/fault.ts';
 import type { Binding, ListenAddress, Server } from '@arcus/gateway/kind.ts';
-import { TcpStream } from '@arcus/gateway/tcp-stream.ts';
+import { acceptOptions, TcpStream } from '@arcus/gateway/tcp-stream.ts';
 
 /** A server that wants its address; `pointer` names the field of the config, for the fault. */
 export interface Wanted {
@@ -169,7 +169,7 @@ export class Listeners {
   }
 
   #listen(listener: Listener): Promise<void> {
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(listener, socket));
+    const server = net.createServer(acceptOptions, (socket) => this.#accept(listener, socket));
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen(

@@ -16,6 +16,9 @@ const MAX_SPARE = 16;
 
 const EMPTY = Buffer.alloc(0);
 
+/** Options of a server whose sockets are given to `TcpStream.accept`. */
+export const acceptOptions = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true } as const;
+
 /** Receives nothing; in place until an owner is set. A stream that ends or fails while nobody owns it frees itself. */
 const nobody: StreamReceiver = {
   onData() {},
@@ -34,10 +37,29 @@ export class TcpStream implements ByteStream {
   #blocked = false;
   #buffer: Buffer = SHARED;
 
-  /** An accepted socket; `allowHalfOpen` must be set on its server. */
+  /**
+   * An accepted socket, of a server with `acceptOptions`. Its handle moves to a socket that reads
+   * into our buffer: a server offers no `onread` of its own, and reading through the stream machinery with a buffer
+   * for each read costs a tenth of a request.
+   */
   static accept(socket: net.Socket): TcpStream {
-    const stream = new TcpStream(socket);
-    socket.on('data', (chunk: Buffer) => stream.receiver.onData(chunk, false));
+    const carrier = socket as unknown as { _handle: object | null };
+    const handle = carrier._handle;
+    // Reset between accept and now: nothing to read any more.
+    if (handle === null) return new TcpStream(socket);
+    carrier._handle = null;
+    socket.destroy();
+    let stream: TcpStream | undefined;
+    const own = new net.Socket({
+      handle,
+      allowHalfOpen: true,
+      onread: {
+        buffer: () => (stream === undefined ? SHARED : stream.#nextBuffer()),
+        callback: (size: number) => stream!.#read(size),
+      },
+    } as net.SocketConstructorOpts);
+    stream = new TcpStream(own);
+    own.resume();
     return stream;
   }
 

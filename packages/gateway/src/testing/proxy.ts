@@ -5,7 +5,7 @@ import type { Auditor, Binding, Escaper, GraphHandle, OpenConnection, Policy, Ta
 import { type HttpProxyServer, httpProxy } from '../servers/http_proxy.ts';
 import type { Decision } from '../session.ts';
 import { Stats } from '../stats.ts';
-import { TcpStream } from '../tcp-stream.ts';
+import { acceptOptions, TcpStream } from '../tcp-stream.ts';
 import { dial } from '../upstream/dial.ts';
 import { poolConfig, tunnelEgress, UpstreamPool } from '../upstream/pool.ts';
 import { Wheel } from '../wheel.ts';
@@ -96,7 +96,7 @@ export async function startTestProxy(options: TestProxyOptions = {}): Promise<Te
   }) as HttpProxyServer;
   server.graph = graph;
   const binding: Binding = { address: '', server, open: new Set() };
-  const listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const listener = net.createServer(acceptOptions, (socket) => {
     server.serve(TcpStream.accept(socket), binding);
   });
   await new Promise<void>((resolve) => listener.listen(options.port ?? 0, '127.0.0.1', resolve));
