@@ -70,7 +70,7 @@ export class Relay extends WheelEntry {
         const size = chunk.length;
         if (client) options.moved(size, 0);
         else options.moved(0, size);
-        if (!to.write(borrowed ? Buffer.from(chunk) : chunk)) from.pause();
+        if (!to.write(chunk, borrowed)) from.pause();
       },
       onEnd: () => {
         to.end();

@@ -24,9 +24,11 @@ export interface ByteStream {
   readonly destroyed: boolean;
   /**
    * A string is latin1. False when the kernel did not take all of it: the rest is read from `chunk` later, so who
-   * wrote it must pause its source until onDrain.
+   * wrote it must pause its source until onDrain. A `borrowed` chunk (see onData) is copied first.
    */
-  write(chunk: Uint8Array | string): boolean;
+  write(chunk: Uint8Array | string, borrowed?: boolean): boolean;
+  /** Both in one system call; both are copied. */
+  writeBoth(head: string, body: Buffer): boolean;
   pause(): void;
   resume(): void;
   /** Sends what is queued, then a FIN. */

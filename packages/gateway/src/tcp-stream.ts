@@ -2,17 +2,25 @@ import net from 'node:net';
 import type { ByteStream, StreamReceiver } from './stream.ts';
 
 /**
- * Reads of dialled sockets land in one buffer that all of them share, so an idle tunnel owns none. A stream that
- * moves bulk data gets a buffer of its own until it slows down again.
+ * Reads land in one buffer that all streams share, so an idle one owns none. A stream that moves bulk data gets a
+ * buffer of its own until it slows down again.
  */
-const SHARED = Buffer.allocUnsafeSlow(64 * 1024);
-const PRIVATE_SIZE = 256 * 1024;
-/** A read this large is bulk: the next one goes to a private buffer, which needs no copy. */
-const BULK = 32 * 1024;
-/** A read this small ends the bulk: the private buffer goes back. */
+const SIZE = 256 * 1024;
+const SHARED = Buffer.allocUnsafeSlow(SIZE);
+/** A read this large is bulk: the next one goes to a buffer of the stream's own, which needs no copy. */
+const BULK = 96 * 1024;
+/** A read this small ends the bulk: the buffer goes back. */
 const TRICKLE = 8 * 1024;
+/** Buffers that nobody uses now: for bulk reads, and for copies that leave in one write. */
 const spare: Buffer[] = [];
 const MAX_SPARE = 16;
+const takeSpare = () => spare.pop() ?? Buffer.allocUnsafeSlow(SIZE);
+const giveSpare = (buffer: Buffer) => {
+  if (spare.length < MAX_SPARE) spare.push(buffer);
+};
+
+/** Memory that the write just made goes on reading from: who read into it must take another buffer. */
+let kept: ArrayBufferLike | null = null;
 
 const EMPTY = Buffer.alloc(0);
 
@@ -36,6 +44,8 @@ export class TcpStream implements ByteStream {
   #error: Error | null = null;
   #blocked = false;
   #buffer: Buffer = SHARED;
+  /** Buffers of the pool that queued bytes are in. */
+  readonly #lent: ArrayBufferLike[] = [];
 
   /**
    * An accepted socket, of a server with `acceptOptions`. Its handle moves to a socket that reads
@@ -114,17 +124,34 @@ export class TcpStream implements ByteStream {
     return this.#socket.destroyed;
   }
 
-  write(chunk: Uint8Array | string): boolean {
+  write(chunk: Uint8Array | string, borrowed = false): boolean {
+    if (borrowed) return this.writeBoth('', chunk as Buffer);
     const socket = this.#socket;
     const room = typeof chunk === 'string' ? socket.write(chunk, 'latin1') : socket.write(chunk);
     if (socket.writableLength === 0) return true;
-    // The kernel did not take it all: the rest is read from the caller's buffer later, so the caller must stop.
+    // The kernel did not take it all: the rest is read from that memory until it has left.
+    if (typeof chunk !== 'string' && chunk.buffer.byteLength === SIZE && this.#lent.at(-1) !== chunk.buffer) {
+      if (chunk.buffer === SHARED.buffer) throw new Error('a borrowed chunk was written without being copied');
+      kept = chunk.buffer;
+      this.#lent.push(chunk.buffer);
+    }
     if (!this.#blocked) {
       this.#blocked = true;
       // Node says 'drain' only above its own mark; an empty write with a callback tells in every case.
       if (room) socket.write(EMPTY, () => this.#drained());
     }
     return false;
+  }
+
+  writeBoth(head: string, body: Buffer): boolean {
+    const size = head.length + body.length;
+    const copy = size <= SIZE ? takeSpare() : Buffer.allocUnsafeSlow(size);
+    if (head !== '') copy.write(head, 0, head.length, 'latin1');
+    copy.set(body, head.length);
+    const flushed = this.write(copy.subarray(0, size));
+    // What did not leave at once is still being read from it; it comes back when it has.
+    if (flushed && size <= SIZE) giveSpare(copy);
+    return flushed;
   }
 
   pause(): void {
@@ -150,16 +177,19 @@ export class TcpStream implements ByteStream {
   #drained(): void {
     if (!this.#blocked || this.#socket.writableLength > 0) return;
     this.#blocked = false;
+    for (const memory of this.#lent.splice(0)) giveSpare(Buffer.from(memory as ArrayBuffer));
     this.receiver.onDrain();
   }
 
   #read(size: number): boolean {
     const buffer = this.#buffer;
     const chunk = size === buffer.length ? buffer : buffer.subarray(0, size);
+    kept = null;
     this.receiver.onData(chunk, buffer === SHARED);
-    if (size >= BULK) {
-      if (this.#buffer === SHARED) this.#buffer = spare.pop() ?? Buffer.allocUnsafeSlow(PRIVATE_SIZE);
-    } else if (size < TRICKLE && this.#buffer !== SHARED && !this.#socket.isPaused()) this.#giveBack();
+    if (kept === buffer.buffer) this.#buffer = size >= BULK ? takeSpare() : SHARED;
+    else if (size >= BULK) {
+      if (buffer === SHARED) this.#buffer = takeSpare();
+    } else if (size < TRICKLE) this.#giveBack();
     return true;
   }
 
@@ -170,7 +200,7 @@ export class TcpStream implements ByteStream {
   /** Only when nothing is being written from it any more. */
   #giveBack(): void {
     if (this.#buffer === SHARED) return;
-    if (spare.length < MAX_SPARE && !this.#socket.destroyed) spare.push(this.#buffer);
+    if (!this.#socket.destroyed) giveSpare(this.#buffer);
     this.#buffer = SHARED;
   }
 }

@@ -38,6 +38,8 @@ export interface Exchange {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** So much of a long read is looked at as text while a head is expected. */
+const HEAD_WINDOW = 4096;
 /** How long a refused client may go on sending before the connection is cut, ms. */
 const LINGER_MS = 2000;
 
@@ -51,6 +53,9 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   #pending = '';
   /** Where the search for the end of the head goes on. */
   #searched = 0;
+  /** The rest of the read that ended with a head, while that head is looked at. */
+  #tail: Buffer | null = null;
+  #tailBorrowed = false;
   #requests = 0;
   #closing = false;
   #ended = false;
@@ -100,8 +105,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     if (this.#closing) return;
     const exchange = this.#exchange;
     if (exchange === null) {
-      this.#pending += latin1(chunk);
-      this.#read();
+      this.#feed(chunk, borrowed);
       return;
     }
     const taken = exchange.clientData(chunk, borrowed);
@@ -174,6 +178,11 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
 
   /** Bytes that came behind the head that is being served. */
   takePending(): Buffer {
+    if (this.#tail !== null) {
+      const tail = this.#tailBorrowed ? Buffer.from(this.#tail) : this.#tail;
+      this.#tail = null;
+      return tail;
+    }
     if (this.#pending === '') return NOTHING;
     const bytes = Buffer.from(this.#pending, 'latin1');
     this.#pending = '';
@@ -189,6 +198,38 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     this.stream.resume();
     if (this.#ended) this.arm(LINGER_MS * 5);
     else this.arm(LINGER_MS);
+  }
+
+  /** Only the head becomes a string: what follows in a long read is most likely its body. */
+  #feed(chunk: Buffer, borrowed: boolean): void {
+    if (chunk.length > HEAD_WINDOW && this.#pending === '') {
+      const text = latin1(chunk, 0, HEAD_WINDOW);
+      const found = text.indexOf('\r\n\r\n');
+      if (found > 0) {
+        this.#pending = text.slice(0, found + 4);
+        this.#tail = chunk.subarray(found + 4);
+        this.#tailBorrowed = borrowed;
+        this.#read();
+        this.#untail();
+        return;
+      }
+    }
+    this.#pending += latin1(chunk);
+    this.#read();
+  }
+
+  /** Bytes behind the head that no body took. */
+  #untail(): void {
+    const tail = this.#tail;
+    if (tail === null) return;
+    this.#tail = null;
+    if (tail.length === 0 || this.#closing) return;
+    if (this.#exchange !== null) {
+      this.#hold(latin1(tail));
+      return;
+    }
+    this.#pending = latin1(tail);
+    this.#read();
   }
 
   #hold(text: string): void {
@@ -293,9 +334,11 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     this.#exchange = exchange;
     this.arm(context.limits.response_head_ms);
     // Bytes behind the head: the body's first, what is left is the next request.
-    if (head.hasBody && this.#pending !== '') {
+    if (head.hasBody && this.#tail !== null) {
+      this.#tail = this.#tail.subarray(exchange.firstBody(this.#tail, this.#tailBorrowed));
+    } else if (head.hasBody && this.#pending !== '') {
       const bytes = this.takePending();
-      const taken = exchange.firstBody(bytes);
+      const taken = exchange.firstBody(bytes, false);
       if (taken < bytes.length) this.#pending = latin1(bytes, taken);
     }
     exchange.start();

@@ -15,8 +15,8 @@ import { interimText, lastRecipientText, requestText, responseText, upgradeText 
 
 /** Methods that may be sent again on a fresh connection: RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
-/** Up to this size the rest of a read is joined with the head into one write. */
-const JOIN = 32 * 1024;
+/** So much of a read is looked at as text while a head is expected: most heads, and short bodies with them. */
+const HEAD_WINDOW = 2048;
 
 export class Forward implements Exchange, StreamReceiver {
   readonly #connection: HttpConnection;
@@ -87,8 +87,8 @@ export class Forward implements Exchange, StreamReceiver {
   // ── from the client ──────────────────────────────────────────────────────────────────────────────────────────
 
   /** Body bytes that came in one piece with the head; answers how many belong to the body. */
-  firstBody(bytes: Buffer): number {
-    return this.clientData(bytes, false);
+  firstBody(bytes: Buffer, borrowed: boolean): number {
+    return this.clientData(bytes, borrowed);
   }
 
   clientData(chunk: Buffer, borrowed: boolean): number {
@@ -123,7 +123,7 @@ export class Forward implements Exchange, StreamReceiver {
           ? this.#context.limits.response_head_ms
           : this.#context.limits.body_idle_ms,
       );
-      if (!this.#egress.stream.write(borrowed ? Buffer.from(part) : part)) this.#connection.stream.pause();
+      if (!this.#egress.stream.write(part, borrowed)) this.#connection.stream.pause();
     }
     return taken;
   }
@@ -178,11 +178,7 @@ export class Forward implements Exchange, StreamReceiver {
     }
     const body = this.#early.length === 1 ? this.#early[0]! : Buffer.concat(this.#early);
     this.#early = [];
-    const sent =
-      body.length <= JOIN
-        ? egress.stream.write(head + latin1(body))
-        : egress.stream.write(head) && egress.stream.write(body);
-    if (sent) this.#connection.stream.resume();
+    if (egress.stream.writeBoth(head, body)) this.#connection.stream.resume();
     else this.#connection.stream.pause();
   }
 
@@ -190,20 +186,27 @@ export class Forward implements Exchange, StreamReceiver {
 
   onData(chunk: Buffer, borrowed: boolean): void {
     if (this.#response !== null) {
-      this.#body(chunk, 0, borrowed);
+      this.#body(chunk, borrowed);
       return;
     }
-    let text = this.#pending + latin1(chunk);
+    // Only the head becomes a string; `from` is where the bytes behind `text` begin in this chunk.
+    let from = Math.min(chunk.length, HEAD_WINDOW);
+    let text = this.#pending + latin1(chunk, 0, from);
     for (;;) {
-      const found = text.indexOf('\r\n\r\n');
+      let found = text.indexOf('\r\n\r\n');
+      if (found < 0 && from < chunk.length) {
+        text += latin1(chunk, from);
+        from = chunk.length;
+        found = text.indexOf('\r\n\r\n');
+      }
+      const { header_bytes, header_fields } = this.#context.limits;
       if (found < 0) {
         this.#pending = text;
-        if (text.length > this.#context.limits.header_bytes)
+        if (text.length > header_bytes)
           this.#fail(new GatewayError('upstream_invalid', 'the head of the answer is too long'));
         return;
       }
       const end = found + 4;
-      const { header_bytes, header_fields } = this.#context.limits;
       const head =
         end > header_bytes ? null : parseResponseHead(text, end, { line: header_bytes, fields: header_fields });
       if (head === null || isRefused(head)) {
@@ -212,22 +215,20 @@ export class Forward implements Exchange, StreamReceiver {
         );
         return;
       }
-      // All that is left after the head is the end of this chunk: what was pending held no whole head.
-      const left = text.length - end;
+      // What is behind the head is the end of this chunk: what was pending held no whole head.
+      const body = from - (text.length - end);
+      this.#pending = '';
       if (head.status === 101) {
-        this.#upgrade(head, chunk, chunk.length - left);
+        this.#upgrade(head, chunk, body);
         return;
       }
-      if (head.status < 200) {
-        this.#interim(head);
-        text = text.slice(end);
-        this.#pending = '';
-        if (text === '') return;
-        continue;
+      if (head.status >= 200) {
+        this.#answer(head, text, end, chunk, body);
+        return;
       }
-      this.#pending = '';
-      this.#answer(head, text, end, chunk, borrowed);
-      return;
+      this.#interim(head);
+      text = text.slice(end);
+      if (text === '' && from === chunk.length) return;
     }
   }
 
@@ -258,7 +259,8 @@ export class Forward implements Exchange, StreamReceiver {
     this.#connection.stream.write(text);
   }
 
-  #answer(head: ResponseHead, text: string, end: number, chunk: Buffer, borrowed: boolean): void {
+  /** `text` holds the head up to `end`, `chunk` the first bytes of the body from `from` on. */
+  #answer(head: ResponseHead, text: string, end: number, chunk: Buffer, from: number): void {
     const request = this.#head;
     const session = this.#session;
     this.#response = head;
@@ -277,19 +279,8 @@ export class Forward implements Exchange, StreamReceiver {
     session.status = head.status;
     this.#answered = true;
 
-    let out = responseText(head, this.#unchunk, this.#persist, this.#context.via);
-    const left = text.length - end;
-    const simple = this.#framing === 'length' && left <= this.#responseLeft && left <= JOIN;
-    if (simple) {
-      // The usual case: head and body leave as one string in one write.
-      if (left > 0) out += text.slice(end);
-      this.#responseLeft -= left;
-      session.bytes_out += out.length;
-      if (!this.#connection.stream.write(out) && this.#responseLeft > 0) this.#egress!.stream.pause();
-      if (this.#responseLeft === 0) this.#complete();
-      else this.#connection.arm(this.#context.limits.body_idle_ms);
-      return;
-    }
+    const out = responseText(head, this.#unchunk, this.#persist, this.#context.via);
+    const left = chunk.length - from;
     session.bytes_out += out.length;
     if (this.#framing === 'none') {
       this.#connection.stream.write(out);
@@ -299,47 +290,65 @@ export class Forward implements Exchange, StreamReceiver {
       return;
     }
     this.#connection.arm(this.#context.limits.body_idle_ms);
-    if (this.#framing === 'chunked' && !this.#unchunk && left > 0 && left <= JOIN) {
-      const stop = this.#responseChunks!.scan(chunk, chunk.length - left);
-      if (stop >= 0) {
-        const size = stop - (chunk.length - left);
-        if (size < left) this.#upstreamPersist = false;
-        session.bytes_out += size;
-        if (!this.#connection.stream.write(out + text.slice(end, end + size))) this.#egress!.stream.pause();
-        if (this.#responseChunks!.done) this.#complete();
-        return;
-      }
-      this.#fail(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
+    if (left === 0) {
+      if (!this.#connection.stream.write(out)) this.#egress!.stream.pause();
       return;
     }
-    if (!this.#connection.stream.write(out) && left === 0) this.#egress!.stream.pause();
-    if (left > 0) this.#body(chunk, chunk.length - left, borrowed);
+    if (this.#unchunk) {
+      this.#connection.stream.write(out);
+      this.#unchunked(chunk, from);
+      return;
+    }
+    const stop = this.#take(chunk, from);
+    if (stop < 0) return;
+    session.bytes_out += stop - from;
+    // Head and first bytes leave in one write; a short body is a string already.
+    const flushed =
+      text.length - end === left
+        ? this.#connection.stream.write(out + text.slice(end, end + stop - from))
+        : this.#connection.stream.writeBoth(out, chunk.subarray(from, stop));
+    this.#more(flushed);
   }
 
-  /** Body bytes of the answer: `chunk` from `from` on. */
-  #body(chunk: Buffer, from: number, borrowed: boolean): void {
+  /** Body bytes of the answer: all of `chunk`. */
+  #body(chunk: Buffer, borrowed: boolean): void {
     if (this.#finished) return;
     this.#connection.arm(this.#context.limits.body_idle_ms);
+    if (this.#unchunk) {
+      this.#unchunked(chunk, 0);
+      return;
+    }
+    const stop = this.#take(chunk, 0);
+    if (stop < 0) return;
+    this.#session.bytes_out += stop;
+    this.#more(this.#connection.stream.write(stop === chunk.length ? chunk : chunk.subarray(0, stop), borrowed));
+  }
+
+  /** Where the part of `chunk` that belongs to this body ends; -1 when the body is broken and the exchange over. */
+  #take(chunk: Buffer, from: number): number {
     let stop = chunk.length;
     if (this.#framing === 'length') {
       stop = Math.min(stop, from + this.#responseLeft);
       this.#responseLeft -= stop - from;
     } else if (this.#responseChunks !== null) {
-      if (this.#unchunk) {
-        this.#unchunked(chunk, from);
-        return;
-      }
       stop = this.#responseChunks.scan(chunk, from);
       if (stop < 0) {
-        this.#abort(new GatewayError('upstream_invalid', `body: ${this.#responseChunks.fault}`));
-        return;
+        this.#broken();
+        return -1;
       }
     }
+    // Bytes behind the end belong to nobody.
     if (stop < chunk.length) this.#upstreamPersist = false;
-    const part = from === 0 && stop === chunk.length ? chunk : chunk.subarray(from, stop);
-    this.#session.bytes_out += part.length;
-    if (!this.#connection.stream.write(borrowed ? Buffer.from(part) : part)) this.#egress!.stream.pause();
-    if ((this.#framing === 'length' && this.#responseLeft === 0) || this.#responseChunks?.done) this.#complete();
+    return stop;
+  }
+
+  #broken(): void {
+    this.#abort(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
+  }
+
+  #more(flushed: boolean): void {
+    if (this.#framing === 'length' ? this.#responseLeft === 0 : this.#responseChunks?.done) this.#complete();
+    else if (!flushed) this.#egress!.stream.pause();
   }
 
   /** For an HTTP/1.0 client: the content without its framing; the end of the connection is the end of the body. */
@@ -347,7 +356,7 @@ export class Forward implements Exchange, StreamReceiver {
     const parts: Buffer[] = [];
     const stop = this.#responseChunks!.scan(chunk, from, (a, b) => parts.push(chunk.subarray(a, b)));
     if (stop < 0) {
-      this.#abort(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
+      this.#broken();
       return;
     }
     const content = Buffer.concat(parts);

@@ -47,12 +47,12 @@ export class Tunnel implements Exchange {
     }
   }
 
-  clientData(chunk: Buffer, borrowed: boolean): number {
+  clientData(chunk: Buffer): number {
     if (this.#egress !== null) {
-      this.#first(borrowed ? Buffer.from(chunk) : chunk);
+      this.#first(Buffer.from(chunk));
       return chunk.length;
     }
-    this.#early.push(borrowed ? Buffer.from(chunk) : chunk);
+    this.#early.push(Buffer.from(chunk));
     this.#earlyBytes += chunk.length;
     if (this.#earlyBytes > MAX_EARLY) this.#connection.stream.pause();
     return chunk.length;
@@ -97,10 +97,9 @@ export class Tunnel implements Exchange {
     // speaks first must not starve, so the site's bytes end the wait too.
     egress.stream.receiver = {
       onData: (chunk, borrowed) => {
-        const bytes = borrowed ? Buffer.from(chunk) : chunk;
         this.#join();
-        this.#session.bytes_out += bytes.length;
-        if (!this.#connection.stream.write(bytes)) egress.stream.pause();
+        this.#session.bytes_out += chunk.length;
+        if (!this.#connection.stream.write(chunk, borrowed)) egress.stream.pause();
       },
       onEnd: () => this.#join(),
       onDrain: () => {},
