@@ -59,7 +59,13 @@ export function refsOf(entry: { family: Entry['family']; object: AnyObject }): r
   return kindOf(entry.family, entry.object.type)?.refs?.(entry.object) ?? [];
 }
 
-export function* checking(entries: readonly Entry[], tenant: string, options: CheckOptions): Steps<Fault[]> {
+/** The compiler's own: `checked` are objects that the same check has passed before, alone. */
+export function* checking(
+  entries: readonly Entry[],
+  tenant: string,
+  options: CheckOptions,
+  checked: ReadonlySet<AnyObject> = new Set(),
+): Steps<Fault[]> {
   const faults: Fault[] = [];
   const at = (e: { family: string; index: number }) => pointer(e.family, e.index);
   const named = new Map<string, Entry>();
@@ -79,7 +85,8 @@ export function* checking(entries: readonly Entry[], tenant: string, options: Ch
     if (!e.object) continue;
     const { object } = e;
     const kind = kindOf(e.family, object.type) as Kind;
-    for (const fault of kind.check?.(object, { tenant }) ?? []) {
+    const own = checked.has(object) ? [] : (kind.check?.(object, { tenant }) ?? []);
+    for (const fault of own) {
       if (fault) faults.push({ ...fault, pointer: at(e) + fault.pointer });
       else yield;
     }

@@ -1,4 +1,4 @@
-import { sameJson } from './canonical.ts';
+import { comparing } from './canonical.ts';
 import { checking, entriesOf, refsOf } from './check.ts';
 import { type AnyObject, type Config, type Entry, kindOf, type TenantInfo } from './config.ts';
 import { FaultError, pointer } from './fault.ts';
@@ -51,14 +51,11 @@ export interface Graph extends GraphHandle {
 class Held {
   readonly object: LiveObject;
   readonly config: AnyObject;
-  /** Keys of what it points to. */
-  readonly refs: readonly string[];
   graphs = 1;
 
-  constructor(object: LiveObject, config: AnyObject, refs: readonly string[]) {
+  constructor(object: LiveObject, config: AnyObject) {
     this.object = object;
     this.config = config;
-    this.refs = refs;
   }
 
   letGo(): void {
@@ -147,11 +144,18 @@ function* compiling(
   deps: CompileDeps,
   previous: Graph | undefined,
 ): Steps<Graph> {
+  const old = previous instanceof CompiledGraph && previous.services === deps.services ? previous : undefined;
   const entries = entriesOf(config);
-  const faults = yield* checking(entries, info.tenant_id, deps.stored === undefined ? {} : { stored: deps.stored });
+  const unchanged = new Set<AnyObject>();
+  for (const { family, name, object } of entries) {
+    const before = old?.held.get(nodeKey(family, name));
+    if (before && object && (yield* comparing(before.config, object))) unchanged.add(object);
+    yield;
+  }
+  const options = deps.stored === undefined ? {} : { stored: deps.stored };
+  const faults = yield* checking(entries, info.tenant_id, options, unchanged);
   if (faults.length > 0) throw new FaultError(faults);
 
-  const old = previous instanceof CompiledGraph && previous.services === deps.services ? previous : undefined;
   const graph = new CompiledGraph(info, version, config, deps.services);
   try {
     const nodes = entries
@@ -160,9 +164,10 @@ function* compiling(
       .map((e) => ({ ...e, refs: refsOf({ family: e.family, object: e.object }) }));
     const { order } = buildOrder(nodes);
     // Servers last: they see all policies.
-    for (const node of order) if (node.family !== 'servers') yield* build(graph, node, deps, old);
+    for (const node of order)
+      if (node.family !== 'servers') yield* build(graph, node, deps, old, unchanged.has(node.object));
     graph.policies.sort((a, b) => a.priority - b.priority || (a.name < b.name ? -1 : 1));
-    for (const node of order) if (node.family === 'servers') yield* build(graph, node, deps, undefined);
+    for (const node of order) if (node.family === 'servers') yield* build(graph, node, deps, undefined, false);
     return graph;
   } catch (error) {
     graph.retire();
@@ -172,16 +177,21 @@ function* compiling(
 
 type Buildable = Entry & { object: AnyObject; refs: readonly { family: Family; name: string; pointer: string }[] };
 
-function* build(graph: CompiledGraph, node: Buildable, deps: CompileDeps, old: CompiledGraph | undefined): Steps<void> {
+function* build(
+  graph: CompiledGraph,
+  node: Buildable,
+  deps: CompileDeps,
+  old: CompiledGraph | undefined,
+  unchanged: boolean,
+): Steps<void> {
   const key = nodeKey(node.family, node.name);
-  const refs = node.refs.map((r) => nodeKey(r.family, r.name));
+  const refs = [...new Set(node.refs.map((r) => nodeKey(r.family, r.name)))];
   const before = old?.held.get(key);
   const reusable =
+    unchanged &&
     before !== undefined &&
     before.graphs > 0 &&
-    before.refs.length === refs.length &&
-    refs.every((ref) => graph.held.get(ref) === old!.held.get(ref)) &&
-    sameJson(before.config, node.object);
+    refs.every((ref) => graph.held.get(ref) === old!.held.get(ref));
   if (reusable) {
     before.graphs++;
     graph.held.set(key, before);
@@ -214,7 +224,7 @@ function* build(graph: CompiledGraph, node: Buildable, deps: CompileDeps, old: C
     const message = `cannot be built: ${error instanceof Error ? error.message : String(error)}`;
     throw new FaultError([{ pointer: pointer(node.family, node.index), code: 'build_failed', message }]);
   }
-  graph.held.set(key, new Held(object, node.object, refs));
+  graph.held.set(key, new Held(object, node.object));
   file(graph, node.family, object);
   if (node.family === 'servers') (object as Server).graph = graph;
   yield;

@@ -46,6 +46,8 @@ function plainly(issue: Issue): string {
       /^Invalid option: expected one of (.*)$/,
       (_, list: string) => `must be one of ${list.replaceAll('|', ', ')}`,
     )
+    .replace(/^Too small: expected \w+ to (?:be|have) >=(.*)$/, 'must be at least $1')
+    .replace(/^Too big: expected \w+ to (?:be|have) <=(.*)$/, 'must be at most $1')
     .replace(/^Invalid input$/, 'is not valid');
 }
 

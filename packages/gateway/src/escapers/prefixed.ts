@@ -67,8 +67,11 @@ export class PrefixedStream implements ByteStream {
   get destroyed(): boolean {
     return this.#inner.destroyed;
   }
-  write(chunk: Uint8Array | string): boolean {
-    return this.#inner.write(chunk);
+  write(chunk: Uint8Array | string, borrowed?: boolean): boolean {
+    return this.#inner.write(chunk, borrowed);
+  }
+  writeBoth(head: string, body: Buffer): boolean {
+    return this.#inner.writeBoth(head, body);
   }
   end(): void {
     this.#inner.end();

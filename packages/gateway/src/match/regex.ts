@@ -12,7 +12,8 @@ export function compileRegex(pattern: string): RE2JS {
     return RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^error parsing regexp: /, '') : String(error);
-    throw new Error(`not a regular expression in RE2 syntax: ${reason}`);
+    // Our flag for ignoring case is not what the user wrote.
+    throw new Error(`not a regular expression in RE2 syntax: ${reason.replace('`(?i)', '`')}`);
   }
 }
 
