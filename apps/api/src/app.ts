@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { parseDocument } from 'yaml';
+import type { Context, Deps } from './deps.ts';
+import { auditRoutes } from './features/audit/routes.ts';
+import { configRoutes } from './features/config/routes.ts';
+import { healthRoutes } from './features/health/routes.ts';
+import { metricsRoutes } from './features/metrics/routes.ts';
+import { Changes } from './features/releases/change.ts';
+import { Publisher } from './features/releases/publisher.ts';
+import { releaseRoutes } from './features/releases/routes.ts';
+import { resourceRoutes } from './features/resources/routes.ts';
+import { tenantRoutes } from './features/tenants/routes.ts';
+import { tokenRoutes } from './features/tokens/routes.ts';
+import { verifyToken } from './features/tokens/store.ts';
+import { userRoutes } from './features/users/routes.ts';
+import { workerRoutes } from './features/workers/routes.ts';
+import { Problem } from './http/problem.ts';
+import { auth } from './plugins/auth.ts';
+import { errors } from './plugins/errors.ts';
+import { openapi } from './plugins/openapi.ts';
+import { schemas } from './plugins/schemas.ts';
+
+export interface App {
+  /** Not listening yet; `inject` works. */
+  readonly http: FastifyInstance;
+  readonly context: Context;
+  /** Finishes the requests that run, then the releases that are on their way. What was handed in stays open. */
+  close(): Promise<void>;
+}
+
+export const version = '0.1.0';
+
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
+
+/** The management service, made of what it is given. Nothing listens, and the reconciler does not run, before `start`. */
+export async function buildApp(deps: Deps): Promise<App> {
+  const { db, log } = deps;
+  const changes = new Changes(deps);
+  const publisher = new Publisher(deps);
+  const context: Context = { ...deps, changes, publisher };
+
+  const http = Fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    bodyLimit: 8 * 1024 * 1024,
+    routerOptions: { maxParamLength: 1024 },
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+    },
+  });
+  schemas(http);
+  errors(http);
+  auth(http, (token) =>
+    verifyToken(db, token, deps.now(), (error) => log.warn({ err: error }, 'last_used_at was not written')),
+  );
+  http.addContentTypeParser(
+    ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml'],
+    { parseAs: 'string' },
+    async (_request: unknown, body: string) => parseYaml(body),
+  );
+  http.addHook('onSend', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    reply.header('x-content-type-options', 'nosniff');
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-cache');
+  });
+  http.addHook('onResponse', async (request, reply) => {
+    // The route, not the URL: queries may carry what does not belong in a log.
+    request.log.info(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? '',
+        params: request.params,
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime * 100) / 100,
+        actor: request.actor?.name ?? '',
+      },
+      'request',
+    );
+  });
+
+  await openapi(http, version);
+  await http.register(
+    async (api) => {
+      await api.register(healthRoutes(context));
+      await api.register(tenantRoutes(context));
+      await api.register(configRoutes(context));
+      await api.register(resourceRoutes(context));
+      await api.register(userRoutes(context));
+      await api.register(releaseRoutes(context));
+      await api.register(workerRoutes(context));
+      await api.register(tokenRoutes(context));
+      await api.register(auditRoutes(context));
+      await api.register(metricsRoutes(context));
+    },
+    { prefix: '/api/v1' },
+  );
+  await http.ready();
+
+  return {
+    http,
+    context,
+    async close() {
+      await http.close();
+      await publisher.close();
+      changes.close();
+    },
+  };
+}
+
+function parseYaml(text: string): unknown {
+  const document = parseDocument(text, { prettyErrors: true });
+  const error = document.errors[0];
+  if (error) throw new Problem('bad_request', `The YAML cannot be read: ${error.message.split('\n')[0]}`);
+  try {
+    return document.toJS({ maxAliasCount: 1000 });
+  } catch (cause) {
+    throw new Problem('bad_request', 'The YAML has too many aliases', { cause });
+  }
+}

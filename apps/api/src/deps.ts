@@ -1,0 +1,25 @@
+import type { Sealer } from '@arcus/control/seal.ts';
+import type { ConfigStore } from '@arcus/control/store.ts';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Redis } from 'ioredis';
+import type { Db } from './db/open.ts';
+import type { Changes } from './features/releases/change.ts';
+import type { Publisher } from './features/releases/publisher.ts';
+
+/** What the composition root hands to the application; whoever made them closes them. */
+export interface Deps {
+  readonly db: Db;
+  readonly store: ConfigStore;
+  /** Null: this installation keeps no metrics. */
+  readonly redis: Redis | null;
+  readonly sealer: Sealer;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  readonly log: FastifyBaseLogger;
+}
+
+/** What features use. */
+export interface Context extends Deps {
+  readonly changes: Changes;
+  readonly publisher: Publisher;
+}

@@ -1,0 +1,37 @@
+import { StoreEnv } from '@arcus/control/open.ts';
+import { SecretEnv } from '@arcus/control/seal.ts';
+import { z } from 'zod';
+
+/** The environment of the management service; every variable, its default and its unit. */
+export const ApiEnv = z.object({
+  ARCUS_API_LISTEN: z
+    .string()
+    .regex(/^(?:\[[0-9a-fA-F:.]+\]|[^:[\]]+):\d{1,5}$/, 'must be host:port')
+    .default('127.0.0.1:7700')
+    .describe('host:port the API listens on; port 0 takes any free one'),
+  ARCUS_DATABASE_URL: z
+    .string()
+    .describe('file:<path> for SQLite, mysql://user:password@host:port/database for MySQL or MariaDB'),
+  ARCUS_REDIS_URL: z.string().optional().describe('redis://host:port; without it there are no metrics'),
+  ARCUS_LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('How much is logged'),
+  ...StoreEnv.shape,
+  ...SecretEnv.shape,
+});
+export type ApiEnv = z.output<typeof ApiEnv>;
+
+/** Parses the environment once; throws an Error that names every variable that is wrong, and never a value. */
+export function parseEnv(env: NodeJS.ProcessEnv): ApiEnv {
+  // An empty variable is one that is not set.
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const result = ApiEnv.safeParse(set);
+  if (result.success) return result.data;
+  throw new Error(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('\n'));
+}
+
+export function parseListen(text: string): { host: string; port: number } {
+  const colon = text.lastIndexOf(':');
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
+}

@@ -1,0 +1,61 @@
+import type { AnyObject, Config } from '@arcus/gateway/config.ts';
+import { Prisma, type Tx } from '../../db/open.ts';
+import { find, findUser, objectsOf } from '../releases/document.ts';
+import { type RowChanges, withoutUsers } from '../releases/rows.ts';
+import { redact } from '../releases/secrets.ts';
+
+/** Who did what to what. */
+export interface AuditEntry {
+  /** '' for what belongs to no tenant. */
+  tenant_id: string;
+  actor: string;
+  /** `<noun>.<verb>`: tenant.create, escapers.put, config.put, users.delete, token.revoke, … */
+  action: string;
+  target: string;
+  before: unknown;
+  after: unknown;
+  version: number | null;
+  request_id: string;
+}
+
+/** Adds the event to the transaction of the change itself: no change without its event. Secrets are left out. */
+export async function audit(tx: Tx, entry: AuditEntry, at: Date): Promise<void> {
+  await tx.auditEvent.create({
+    data: { ...entry, at, before: json(entry.before), after: json(entry.after) },
+    select: { event_id: true },
+  });
+}
+
+const json = (value: unknown) =>
+  value === null || value === undefined ? Prisma.DbNull : (redact(value) as Prisma.InputJsonValue);
+
+/** More objects than that are counted, not copied. */
+const SHOWN = 100;
+
+/** What a write of config changed, object by object: `{"escapers/ha": …}`. */
+export function auditConfig(old: Config, next: Config, changes: RowChanges): { before: unknown; after: unknown } {
+  const before: Record<string, unknown> = {};
+  const after: Record<string, unknown> = {};
+  const { resources, users } = changes;
+  for (const { family, name } of [
+    ...resources.removed,
+    ...resources.put.map(({ family, object }) => ({ family, name: object.name })),
+  ].slice(0, SHOWN)) {
+    const key = `${family}/${name}`;
+    const [a, b] = [find(objectsOf(old, family), name), find(objectsOf(next, family), name)];
+    if (a) before[key] = shown(a);
+    if (b) after[key] = shown(b);
+  }
+  for (const name of [...users.removed, ...users.put.map((put) => put.user.name)].slice(0, SHOWN)) {
+    const [a, b] = [findUser(old, name), findUser(next, name)];
+    if (a) before[`users/${name}`] = { ...a.user, user_group: a.group.name };
+    if (b) after[`users/${name}`] = { ...b.user, user_group: b.group.name };
+  }
+  const more =
+    Math.max(0, resources.removed.length + resources.put.length - SHOWN) +
+    Math.max(0, users.removed.length + users.put.length - SHOWN);
+  if (more > 0) after['…'] = `${more} more objects`;
+  return { before, after };
+}
+
+const shown = (object: AnyObject): unknown => withoutUsers(object);

@@ -1,0 +1,430 @@
+/**
+ * How everything of a tenant is changed: one function. What costs time (parse, check, hash, seal, compile, cut) happens
+ * before the transaction; the transaction locks the tenant's row, makes sure that nothing changed in between, and writes
+ * rows, audit event, blobs and release together. Nothing is stored of what has a fault.
+ */
+import { canonical } from '@arcus/control/canonical.ts';
+import { type Manifest, SCHEMA } from '@arcus/control/release.ts';
+import type { Sealer } from '@arcus/control/seal.ts';
+import { type Cut, cut, DocumentTooLarge } from '@arcus/control/sections.ts';
+import { checking } from '@arcus/gateway/check.ts';
+import type { Graph } from '@arcus/gateway/compile.ts';
+import { type AnyObject, type Config, configOf, type Entry, type TenantInfo } from '@arcus/gateway/config.ts';
+import { type Fault, FaultError } from '@arcus/gateway/fault.ts';
+import type { Family } from '@arcus/gateway/kind.ts';
+import { runSliced } from '@arcus/gateway/slices.ts';
+import { Mutexes } from '../../db/mutex.ts';
+import { type Db, Prisma, type Tx } from '../../db/open.ts';
+import { invalid, notFound, Problem } from '../../http/problem.ts';
+import { audit, auditConfig } from '../audit/record.ts';
+import { DryRun } from './compile.ts';
+import { type Document, share } from './document.ts';
+import { claimsOf, conflicts, sameClaims, writeClaims } from './listen.ts';
+import { type RowChanges, rowChanges, writeRows } from './rows.ts';
+import { protect } from './secrets.ts';
+import { States, type TenantRow, type TenantState, unborn } from './state.ts';
+
+/** Who wants it, and why. */
+export interface Origin {
+  actor: string;
+  request_id: string;
+  /** For the release's history. */
+  message: string;
+}
+
+/** A tenant as it shall be. */
+export interface Edit {
+  tenant: TenantInfo;
+  /** Null: as it is. */
+  metadata?: Record<string, unknown>;
+  /** All config objects, parsed as far as they could be. */
+  entries: readonly Entry[];
+  /** What parsing them found; pointers into the config that `entries` were parsed from. */
+  faults: readonly Fault[];
+  /** A pointer into that config as the caller knows it; `/config` + pointer when absent. */
+  locate?(pointer: string): string;
+}
+
+export interface ChangeRequest extends Origin {
+  tenant_id: string;
+  /** For the audit event. */
+  action: string;
+  target: string;
+  /** Make the tenant: 409 when it exists. */
+  create?: boolean;
+  /** Everything is checked, nothing stored. */
+  dryRun?: boolean;
+  /** A new release even of an unchanged document. */
+  force?: boolean;
+  /** Called again when somebody else was faster; throws Problem to refuse (preconditions). Must not store anything. */
+  edit(state: TenantState): Edit | Promise<Edit>;
+}
+
+export interface Changed {
+  /** The tenant after the change. */
+  state: TenantState;
+  before: TenantState;
+  /** Which rows were written; their revision is `state.row.changes`. */
+  rows: RowChanges;
+  /** The release that was made, with the blobs that were not in the one before; null when none was needed. */
+  release: { manifest: Manifest; blobs: ReadonlyMap<string, Uint8Array> } | null;
+}
+
+export interface ChangeDeps {
+  readonly db: Db;
+  readonly sealer: Sealer;
+  readonly now: () => number;
+}
+
+/** Somebody else changed the tenant between reading and writing: again. */
+export class Moved extends Error {}
+/** Several processes of the management service may race for one tenant; each round somebody gets through. */
+const ROUNDS = 50;
+
+export class Changes {
+  readonly states: States;
+  readonly #deps: ChangeDeps;
+  readonly #dry: DryRun;
+  readonly #writers = new Mutexes();
+
+  constructor(deps: ChangeDeps) {
+    this.#deps = deps;
+    this.states = new States(deps.db);
+    this.#dry = new DryRun(deps.sealer, deps.now);
+  }
+
+  /**
+   * Applies a change to a tenant: all of it or nothing. Throws Problem: not_found, conflict, invalid with all faults,
+   * or what `edit` throws.
+   */
+  apply(request: ChangeRequest): Promise<Changed> {
+    return this.#writers.run(request.tenant_id, async () => {
+      for (let round = 1; ; round++) {
+        try {
+          return await this.#attempt(request);
+        } catch (error) {
+          if (!(error instanceof Moved) || round === ROUNDS) throw error;
+        }
+      }
+    });
+  }
+
+  /** Runs `work` while no change of this tenant is under way in this process. */
+  exclusively<T>(tenant_id: string, work: () => Promise<T>): Promise<T> {
+    return this.#writers.run(tenant_id, work);
+  }
+
+  close(): void {
+    this.states.close();
+    this.#dry.close();
+  }
+
+  async #attempt(request: ChangeRequest): Promise<Changed> {
+    const at = new Date(this.#deps.now());
+    const before = await this.#begin(request, at);
+    const edit = await request.edit(before);
+    const locate = edit.locate ?? ((pointer: string) => `/config${pointer}`);
+    const refuse = (faults: readonly Fault[]) =>
+      invalid(faults.map((fault) => ({ ...fault, pointer: locate(fault.pointer) })));
+
+    const document = await this.#examine(request.tenant_id, before, edit, refuse);
+    const old = before.document;
+    const unchanged = document.config === old.config && canonical(document.tenant) === canonical(old.tenant);
+    const sameOwn = canonical(edit.metadata ?? before.row.metadata) === canonical(before.row.metadata);
+    if (unchanged && sameOwn && !request.create && !request.force)
+      return { state: before, before, rows: noRows, release: null };
+
+    const makesRelease = !unchanged || before.release === null || request.force === true;
+    let graph: Graph | null = before.graph;
+    let made: Made | null = null;
+    if (makesRelease) {
+      // Faults of the protected document point into canonical order, which is only nearly what was sent.
+      graph = await this.#compile(document, before, edit, refuse);
+      try {
+        made = await this.#make(request, before, document, at);
+      } catch (error) {
+        if (graph !== before.graph) graph.retire();
+        if (error instanceof DocumentTooLarge) {
+          throw new Problem('invalid', error.message, {
+            faults: [{ pointer: error.path, message: error.message, code: 'too_large' }],
+          });
+        }
+        throw error;
+      }
+    }
+    try {
+      if (request.dryRun) {
+        if (graph && graph !== before.graph) graph.retire();
+        return { state: { ...before, document }, before, rows: noRows, release: null };
+      }
+      const changes = rowChanges(old.config, document.config);
+      const row = this.#nextRow(request, before, edit, document, changes, made, at);
+      await this.#commit(request, before, row, document, changes, made, at, edit.entries, refuse);
+      const state: TenantState = {
+        row,
+        document,
+        release: made ? { checksum: made.cut.checksum, manifest: made.manifest } : before.release,
+        graph,
+      };
+      this.states.keep(state);
+      return { state, before, rows: changes, release: made && { manifest: made.manifest, blobs: made.fresh } };
+    } catch (error) {
+      if (graph && graph !== before.graph) graph.retire();
+      throw error;
+    }
+  }
+
+  async #begin(request: ChangeRequest, at: Date): Promise<TenantState> {
+    const state = await this.states.load(request.tenant_id);
+    if (request.create) {
+      if (state) throw new Problem('conflict', 'A tenant with this id exists already');
+      return unborn(this.#deps.db, request.tenant_id, at);
+    }
+    if (!state) throw notFound();
+    return state;
+  }
+
+  /** The document without clear text in it; throws all faults, those against other tenants included. */
+  async #examine(
+    tenant_id: string,
+    before: TenantState,
+    edit: Edit,
+    refuse: (faults: readonly Fault[]) => Problem,
+  ): Promise<Document> {
+    const faults = [...edit.faults, ...(await runSliced(checking(edit.entries, tenant_id, { stored: false })))];
+    const config = configOf(edit.entries);
+    faults.push(...duplicateUsers(edit.entries));
+    // `config` lacks what could not be parsed, so its indexes may differ from those of `entries`.
+    for (const fault of await conflicts(this.#deps.db.client, tenant_id, claimsOf(config))) {
+      faults.push({ ...fault, pointer: relocated(fault.pointer, config, edit.entries) });
+    }
+    if (faults.length > 0) throw refuse(faults);
+    const shared = share(before.document.config, config);
+    const done = await protect(this.#deps.sealer, tenant_id, before.document.config, shared);
+    if (done.faults.length > 0) {
+      throw refuse(done.faults.map((fault) => ({ ...fault, pointer: relocated(fault.pointer, shared, edit.entries) })));
+    }
+    return { tenant: edit.tenant, config: share(before.document.config, done.config) };
+  }
+
+  async #compile(
+    document: Document,
+    before: TenantState,
+    edit: Edit,
+    refuse: (faults: readonly Fault[]) => Problem,
+  ): Promise<Graph> {
+    try {
+      return await this.#dry.compile(document, before.row.version + 1, before.graph);
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      const pointed = error.faults.map((fault) => ({
+        ...fault,
+        pointer: relocated(fault.pointer, document.config, edit.entries),
+      }));
+      throw refuse(pointed);
+    }
+  }
+
+  async #make(request: ChangeRequest, before: TenantState, document: Document, at: Date): Promise<Made> {
+    const parts = await cut(document as { tenant: unknown; config: Record<string, unknown> });
+    const known = new Set(before.release?.manifest.sections.flatMap((section) => section.blobs));
+    const fresh = new Map([...parts.blobs].filter(([name]) => !known.has(name)));
+    const manifest: Manifest = {
+      schema: SCHEMA,
+      tenant: request.tenant_id,
+      version: before.row.version + 1,
+      sections: parts.sections,
+      checksum: parts.checksum,
+      author: request.actor,
+      message: request.message,
+      created_at: at.toISOString(),
+    };
+    return { cut: parts, manifest, fresh };
+  }
+
+  #nextRow(
+    request: ChangeRequest,
+    before: TenantState,
+    edit: Edit,
+    document: Document,
+    changes: RowChanges,
+    made: Made | null,
+    at: Date,
+  ): TenantRow {
+    const count = before.row.changes + 1;
+    const own =
+      request.create === true ||
+      canonical(document.tenant) !== canonical(before.document.tenant) ||
+      edit.metadata !== undefined;
+    const config = request.create === true || !isEmpty(changes);
+    return {
+      ...before.row,
+      ...document.tenant,
+      metadata: (edit.metadata ?? before.row.metadata) as Prisma.JsonValue,
+      changes: count,
+      revision: own ? count : before.row.revision,
+      config_revision: config ? count : before.row.config_revision,
+      version: made ? made.manifest.version : before.row.version,
+      updated_at: at,
+    };
+  }
+
+  async #commit(
+    request: ChangeRequest,
+    before: TenantState,
+    row: TenantRow,
+    document: Document,
+    changes: RowChanges,
+    made: Made | null,
+    at: Date,
+    entries: readonly Entry[],
+    refuse: (faults: readonly Fault[]) => Problem,
+  ): Promise<void> {
+    const { db } = this.#deps;
+    const { tenant_id } = request;
+    const claims = claimsOf(document.config);
+    await db.write(async (tx) => {
+      if (request.create) await insertTenant(tx, row, before);
+      else await lockTenant(db, tx, before.row);
+      if (!sameClaims(claimsOf(before.document.config), claims)) {
+        const faults = await writeClaims(db, tx, tenant_id, claims);
+        if (faults.length > 0) {
+          throw refuse(faults.map((f) => ({ ...f, pointer: relocated(f.pointer, document.config, entries) })));
+        }
+      }
+      await writeRows(tx, tenant_id, changes, row.changes, at);
+      if (made) await insertRelease(db, tx, made, at);
+      const whole = before.row.revision !== row.revision;
+      const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
+      await audit(
+        tx,
+        {
+          tenant_id,
+          actor: request.actor,
+          action: request.action,
+          target: request.target,
+          before: request.create ? null : { ...(whole ? { tenant: ownFields(before.row) } : {}), ...(was as object) },
+          after: { ...(whole ? { tenant: ownFields(row) } : {}), ...(is as object) },
+          version: made ? made.manifest.version : null,
+          request_id: request.request_id,
+        },
+        at,
+      );
+      if (!request.create) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
+    });
+  }
+}
+
+interface Made {
+  cut: Cut;
+  manifest: Manifest;
+  /** Blobs that the release before did not have. */
+  fresh: Map<string, Uint8Array>;
+}
+
+const noRows: RowChanges = { resources: { put: [], removed: [] }, users: { put: [], removed: [] } };
+
+const isEmpty = ({ resources, users }: RowChanges): boolean =>
+  resources.put.length + resources.removed.length + users.put.length + users.removed.length === 0;
+
+const ownFields = ({ tenant_name, status, resource_limits, metadata }: TenantRow) => ({
+  tenant_name,
+  status,
+  resource_limits,
+  metadata,
+});
+
+/** A tenant's columns as Prisma takes them. */
+function columns(row: TenantRow): Prisma.TenantUncheckedCreateInput {
+  return {
+    ...row,
+    resource_limits: row.resource_limits as Prisma.InputJsonObject,
+    metadata: row.metadata as Prisma.InputJsonObject,
+  };
+}
+
+/** Locks the tenant's row first of all: parallel writers deadlock without it. Throws Moved when it changed. */
+export async function lockTenant(db: Db, tx: Tx, seen: Pick<TenantRow, 'tenant_id' | 'changes'>): Promise<void> {
+  // SQLite has one writer at a time anyway, and does not know FOR UPDATE.
+  const rows =
+    db.kind === 'mysql'
+      ? await tx.$queryRaw<
+          { changes: number }[]
+        >`SELECT changes FROM tenants WHERE tenant_id = ${seen.tenant_id} FOR UPDATE`
+      : await tx.$queryRaw<{ changes: number }[]>`SELECT changes FROM tenants WHERE tenant_id = ${seen.tenant_id}`;
+  if (rows.length === 0 || Number(rows[0]!.changes) !== seen.changes) throw new Moved();
+}
+
+async function insertTenant(tx: Tx, row: TenantRow, before: TenantState): Promise<void> {
+  const { tenant_id } = row;
+  const deleted = await tx.deletedTenant.findUnique({ where: { tenant_id } });
+  if ((deleted?.changes ?? 0) !== before.row.changes) throw new Moved();
+  // The new one's release will move the head; nobody shall remove it any more.
+  if (deleted) await tx.deletedTenant.updateMany({ where: { tenant_id }, data: { head_removed: true } });
+  const taken = await tx.tenant.findUnique({ where: { tenant_id }, select: { tenant_id: true } });
+  if (taken) throw new Moved();
+  await tx.tenant.create({ data: columns(row), select: { tenant_id: true } });
+}
+
+async function insertRelease(db: Db, tx: Tx, made: Made, at: Date): Promise<void> {
+  const { manifest, fresh } = made;
+  // In one order for all writers: tenants whose releases share a new blob must not wait for each other in a circle.
+  const names = [...fresh.keys()].sort();
+  let bytes = 0;
+  for (let from = 0; from < names.length; from += 20) {
+    const rows = names.slice(from, from + 20).map((name) => {
+      bytes += fresh.get(name)!.length;
+      return Prisma.sql`(${name}, ${fresh.get(name)!}, ${at})`;
+    });
+    const values = Prisma.join(rows);
+    if (db.kind === 'mysql') {
+      await tx.$executeRaw`INSERT INTO blobs (sha256, body, created_at) VALUES ${values} ON DUPLICATE KEY UPDATE sha256 = sha256`;
+    } else {
+      await tx.$executeRaw`INSERT INTO blobs (sha256, body, created_at) VALUES ${values} ON CONFLICT DO NOTHING`;
+    }
+  }
+  await tx.release.create({
+    data: {
+      tenant_id: manifest.tenant,
+      version: manifest.version,
+      state: 'pending',
+      checksum: manifest.checksum,
+      manifest: JSON.stringify(manifest),
+      author: manifest.author,
+      message: manifest.message,
+      bytes,
+      created_at: at,
+    },
+    select: { version: true },
+  });
+}
+
+/** A username is unique in its tenant, not only in its group. */
+function duplicateUsers(entries: readonly Entry[]): Fault[] {
+  const faults: Fault[] = [];
+  const seen = new Map<string, string>();
+  for (const entry of entries) {
+    if (entry.family !== 'user_groups') continue;
+    const users = (entry.object as { static_users?: { name: string }[] } | null)?.static_users ?? [];
+    for (const [i, user] of users.entries()) {
+      const group = seen.get(user.name);
+      if (group !== undefined && group !== entry.name) {
+        faults.push({
+          pointer: `/user_groups/${entry.index}/static_users/${i}/name`,
+          code: 'duplicate_user',
+          message: `the user "${user.name}" is in the group "${group}" already`,
+        });
+      } else seen.set(user.name, entry.name);
+    }
+  }
+  return faults;
+}
+
+/** `/<family>/<index>/…` into a config, as the same object's pointer among `entries`. */
+function relocated(pointer: string, config: Config, entries: readonly Entry[]): string {
+  const [, family = '', index = '', ...rest] = pointer.split('/');
+  const list = config[family as Family] as readonly AnyObject[] | undefined;
+  const name = list?.[Number(index)]?.name;
+  const entry = entries.find((e) => e.family === family && e.name === name);
+  return entry ? ['', family, entry.index, ...rest].join('/') : pointer;
+}

@@ -1,0 +1,54 @@
+import type { Context } from '../../deps.ts';
+import { notFound } from '../../http/problem.ts';
+import { audit } from '../audit/record.ts';
+import { lockTenant, Moved, type Origin } from '../releases/change.ts';
+import type { TenantRow } from '../releases/state.ts';
+
+/**
+ * Deletes a tenant with everything it has, tokens included, and its head in the store. What stays: audit events, and a
+ * row that keeps its versions and revisions from being used again. Answers whether the head is out already; the
+ * reconciler sees to it otherwise. `demand` throws to refuse.
+ */
+export async function deleteTenant(
+  { db, changes, publisher, now }: Context,
+  tenant_id: string,
+  origin: Origin,
+  demand: (row: TenantRow) => void,
+): Promise<boolean> {
+  const at = new Date(now());
+  await changes.exclusively(tenant_id, async () => {
+    for (;;) {
+      const row = await db.client.tenant.findUnique({ where: { tenant_id } });
+      if (!row) throw notFound();
+      demand(row);
+      try {
+        await db.write(async (tx) => {
+          await lockTenant(db, tx, row);
+          const left = { changes: row.changes + 1, version: row.version, head_removed: false, deleted_at: at };
+          await tx.deletedTenant.upsert({ where: { tenant_id }, create: { tenant_id, ...left }, update: left });
+          await tx.tenant.deleteMany({ where: { tenant_id } });
+          const { tenant_name, status, resource_limits, metadata } = row;
+          await audit(
+            tx,
+            {
+              tenant_id,
+              actor: origin.actor,
+              action: 'tenant.delete',
+              target: tenant_id,
+              before: { tenant: { tenant_name, status, resource_limits, metadata } },
+              after: null,
+              version: null,
+              request_id: origin.request_id,
+            },
+            at,
+          );
+        });
+        changes.states.drop(tenant_id);
+        return;
+      } catch (error) {
+        if (!(error instanceof Moved)) throw error;
+      }
+    }
+  });
+  return publisher.removeHead(tenant_id);
+}

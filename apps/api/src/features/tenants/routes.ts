@@ -1,0 +1,228 @@
+import { entriesOf } from '@arcus/gateway/check.ts';
+import { Config, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
+import { runSliced } from '@arcus/gateway/slices.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Context } from '../../deps.ts';
+import { demand, etagOf, notModified, preconditionOf } from '../../http/etag.ts';
+import { GLOBAL, TenantId, TenantParams, Timestamp } from '../../http/ids.ts';
+import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
+import { notFound, Problem } from '../../http/problem.ts';
+import { finish, originOf, WriteQuery } from '../../http/write.ts';
+import { access } from '../../plugins/auth.ts';
+import type { TenantRow } from '../releases/state.ts';
+import { deleteTenant } from './delete.ts';
+
+export const ResourceLimits = z
+  .strictObject({
+    max_concurrent_connections: z.int().min(1).optional().describe('Connections at a time'),
+    max_requests_per_second: z.number().positive().optional().describe('Requests per second'),
+    max_bandwidth_mbps: z.number().positive().optional().describe('Megabits per second, both ways together'),
+    max_memory_mb: z.int().min(1).optional().describe('Memory, MB'),
+    max_cpu_cores: z.number().positive().optional().describe('Processor cores'),
+  })
+  .meta({ id: 'ResourceLimits', description: 'What a tenant may use at most; absent: no limit' });
+
+const Metadata = z.record(z.string().max(255), z.json()).describe('Anything the caller wants to keep with the tenant');
+const Status = TenantInfo.shape.status;
+const TenantName = z.string().min(1).max(255).describe('Name for people');
+
+const own = {
+  tenant_name: TenantName,
+  status: Status.default('active'),
+  resource_limits: ResourceLimits.default({}),
+  metadata: Metadata.default({}),
+};
+export const TenantUpdate = z.strictObject(own).meta({ id: 'TenantUpdate' });
+export const TenantCreate = z
+  .strictObject({
+    tenant_id: TenantId,
+    ...own,
+    config: Config.optional().describe('Its first config; empty if absent'),
+  })
+  .meta({ id: 'TenantCreate' });
+/** `config` is parsed with the whole, so that all faults come at once. */
+const TenantCreateEnvelope = z.strictObject({ tenant_id: TenantId, ...own, config: z.unknown().optional() });
+
+export const Tenant = z
+  .object({
+    tenant_id: z.string(),
+    tenant_name: z.string(),
+    status: Status,
+    resource_limits: ResourceLimits,
+    metadata: Metadata,
+    version: z.int().describe('Its newest release; 0 before the first'),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  })
+  .meta({ id: 'Tenant' });
+
+export function tenantBody(row: TenantRow): z.output<typeof Tenant> {
+  return {
+    tenant_id: row.tenant_id,
+    tenant_name: row.tenant_name,
+    status: row.status,
+    resource_limits: row.resource_limits as z.output<typeof ResourceLimits>,
+    metadata: row.metadata as z.output<typeof Metadata>,
+    version: row.version,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+  };
+}
+
+const numbers = (limits: z.output<typeof ResourceLimits>): Record<string, number> =>
+  Object.fromEntries(Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined));
+
+/** `_global` is no tenant that could be made, changed or deleted; its config has routes of its own. */
+function notGlobal(tenant_id: string): void {
+  if (tenant_id === GLOBAL)
+    throw new Problem('forbidden', 'The shared config belongs to no tenant: see /config/global');
+}
+
+export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
+  const { db, changes } = context;
+  return async (app) => {
+    app.get(
+      '/tenants',
+      {
+        config: access('read', 'own'),
+        schema: {
+          tags: ['tenants'],
+          summary: 'List tenants, by id',
+          querystring: PageQuery.extend({ status: Status.optional().describe('Only tenants of this status') }),
+          response: { 200: pageOf(Tenant) },
+        },
+      },
+      async (request) => {
+        const { limit, cursor, status } = request.query;
+        const after = cursorKey(cursor, z.string()) ?? '';
+        const rows = await db.client.tenant.findMany({
+          where: {
+            tenant_id: {
+              gt: after,
+              not: GLOBAL,
+              ...(request.actor.tenant_id ? { equals: request.actor.tenant_id } : {}),
+            },
+            ...(status ? { status } : {}),
+          },
+          orderBy: { tenant_id: 'asc' },
+          take: limit + 1,
+        });
+        return page(rows, limit, (row) => row.tenant_id, tenantBody);
+      },
+    );
+
+    app.post(
+      '/tenants',
+      {
+        config: access('admin', 'all'),
+        validatorCompiler: (route) =>
+          app.validatorCompiler!(route.httpPart === 'body' ? { ...route, schema: TenantCreateEnvelope } : route),
+        schema: {
+          tags: ['tenants'],
+          summary: 'Create a tenant, with its config if you like',
+          querystring: WriteQuery,
+          body: TenantCreate,
+          response: { 201: Tenant },
+        },
+      },
+      async (request, reply) => {
+        const body = request.body as unknown as z.output<typeof TenantCreateEnvelope>;
+        const { tenant_id, tenant_name, status } = body;
+        const parsed = await runSliced(parseEntries(body.config ?? {}));
+        const changed = await changes.apply({
+          ...originOf(request, request.query),
+          tenant_id,
+          action: 'tenant.create',
+          target: tenant_id,
+          create: true,
+          edit: () => ({
+            tenant: { tenant_id, tenant_name, status, resource_limits: numbers(body.resource_limits) },
+            metadata: body.metadata,
+            ...parsed,
+          }),
+        });
+        await finish(context, request, reply, request.query, changed);
+        const { row } = changed.state;
+        reply.code(201).header('etag', etagOf(row.revision)).header('location', `/api/v1/tenants/${tenant_id}`);
+        return tenantBody(row);
+      },
+    );
+
+    app.get(
+      '/tenants/:tenant_id',
+      {
+        config: access('read', 'tenant'),
+        schema: { tags: ['tenants'], summary: 'Get a tenant', params: TenantParams, response: { 200: Tenant } },
+      },
+      async (request, reply) => {
+        const row = await db.client.tenant.findUnique({ where: { tenant_id: request.params.tenant_id } });
+        if (!row || row.tenant_id === GLOBAL) throw notFound();
+        if (notModified(request, reply, row.revision)) return reply;
+        return tenantBody(row);
+      },
+    );
+
+    app.put(
+      '/tenants/:tenant_id',
+      {
+        config: access('admin', 'tenant'),
+        schema: {
+          tags: ['tenants'],
+          summary: 'Change a tenant’s own fields',
+          params: TenantParams,
+          querystring: WriteQuery,
+          body: TenantUpdate,
+          response: { 200: Tenant },
+        },
+      },
+      async (request, reply) => {
+        const { tenant_id } = request.params;
+        notGlobal(tenant_id);
+        const { tenant_name, status, resource_limits, metadata } = request.body;
+        const changed = await changes.apply({
+          ...originOf(request, request.query),
+          tenant_id,
+          action: 'tenant.put',
+          target: tenant_id,
+          edit: (state) => {
+            demand(preconditionOf(request), state.row.revision);
+            return {
+              tenant: { tenant_id, tenant_name, status, resource_limits: numbers(resource_limits) },
+              metadata,
+              entries: entriesOf(state.document.config),
+              faults: [],
+            };
+          },
+        });
+        await finish(context, request, reply, request.query, changed);
+        reply.header('etag', etagOf(changed.state.row.revision));
+        return tenantBody(changed.state.row);
+      },
+    );
+
+    app.delete(
+      '/tenants/:tenant_id',
+      {
+        config: access('admin', 'tenant'),
+        schema: {
+          tags: ['tenants'],
+          summary: 'Delete a tenant, all it has, and its traffic',
+          params: TenantParams,
+          response: { 204: z.null().describe('Deleted; workers drop it') },
+        },
+      },
+      async (request, reply) => {
+        const { tenant_id } = request.params;
+        notGlobal(tenant_id);
+        const removed = await deleteTenant(context, tenant_id, originOf(request, { message: '' }), (row) =>
+          demand(preconditionOf(request), row.revision),
+        );
+        return reply
+          .code(204)
+          .header('arcus-release-state', removed ? 'published' : 'pending')
+          .send(null);
+      },
+    );
+  };
+}

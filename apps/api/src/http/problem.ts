@@ -1,0 +1,87 @@
+import type { Fault } from '@arcus/gateway/fault.ts';
+import { z } from 'zod';
+
+/** What the API refuses with: one row per code. `type` of an answer is `urn:arcus:problem:<code>`. */
+export const problemTable = {
+  bad_request: [400, 'The request cannot be understood'],
+  unauthorized: [401, 'A valid bearer token is needed'],
+  forbidden: [403, 'This token may not do that'],
+  not_found: [404, 'There is no such thing'],
+  method_not_allowed: [405, 'This method is not offered here'],
+  conflict: [409, 'It exists already'],
+  release_refused: [409, 'The release is stored, and at least one worker refused it'],
+  precondition_failed: [412, 'It was changed by somebody else'],
+  too_large: [413, 'The body is too large'],
+  unsupported_media_type: [415, 'The body is of a kind that is not taken here'],
+  invalid: [422, 'The document has faults'],
+  precondition_required: [428, 'If-Match is needed to change what exists'],
+  internal: [500, 'The management service failed'],
+  unavailable: [503, 'A part that this needs cannot be reached'],
+  release_unacknowledged: [504, 'The release is stored, and not every worker has answered for it'],
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+
+export type ProblemCode = keyof typeof problemTable;
+
+export const ProblemBody = z
+  .object({
+    type: z.string().describe('urn:arcus:problem:<code>'),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().optional(),
+    instance: z.string().optional().describe('Id of the request, as in the log and in X-Request-Id'),
+    errors: z
+      .array(
+        z.object({
+          pointer: z.string().describe('JSON Pointer (RFC 6901) of the fault'),
+          message: z.string(),
+          code: z.string(),
+        }),
+      )
+      .optional()
+      .describe('All faults, never only the first'),
+  })
+  .meta({ id: 'Problem', description: 'Problem details (RFC 9457)' });
+
+/** Thrown anywhere below a route: becomes an answer of type application/problem+json. */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly faults: readonly Fault[] | undefined;
+  /** More members of the answer. */
+  readonly extra: Record<string, unknown>;
+
+  constructor(
+    code: ProblemCode,
+    detail?: string,
+    more: { faults?: readonly Fault[]; extra?: object; cause?: unknown } = {},
+  ) {
+    super(detail ?? problemTable[code][1], { cause: more.cause });
+    this.name = 'Problem';
+    this.code = code;
+    this.faults = more.faults;
+    this.extra = { ...more.extra };
+  }
+
+  get status(): number {
+    return problemTable[this.code][0];
+  }
+
+  body(instance: string): Record<string, unknown> {
+    const [status, title] = problemTable[this.code];
+    return {
+      type: `urn:arcus:problem:${this.code}`,
+      title,
+      status,
+      ...(this.message === title ? {} : { detail: this.message }),
+      instance,
+      ...(this.faults ? { errors: this.faults } : {}),
+      ...this.extra,
+    };
+  }
+}
+
+/** 422 with these faults. */
+export const invalid = (faults: readonly Fault[]): Problem =>
+  new Problem('invalid', faults.length === 1 ? faults[0]!.message : `${faults.length} faults`, { faults });
+
+/** One answer for what does not exist and for what another tenant has: they must not be told apart. */
+export const notFound = (): Problem => new Problem('not_found');

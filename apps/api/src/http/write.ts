@@ -1,0 +1,125 @@
+/** What all writes of a tenant's config have in common at the HTTP edge. */
+import { StoreUnavailable } from '@arcus/control/store.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Context } from '../deps.ts';
+import type { Changed, Origin } from '../features/releases/change.ts';
+import { type Fleet, Summary, WorkerState, waitForAnswers } from '../features/releases/status.ts';
+import { Problem } from './problem.ts';
+
+const units = { ms: 1, s: 1000, m: 60_000 } as const;
+
+export const Duration = z
+  .string()
+  .regex(/^\d{1,6}(?:ms|s|m)$/, 'must be a number with ms, s or m, such as 30s')
+  .transform((text) => Number.parseInt(text, 10) * units[text.replace(/^\d+/, '') as keyof typeof units])
+  .refine((ms) => ms <= 600_000, 'must be at most 10m');
+
+/** Query of every write that makes a release. */
+export const WriteQuery = z.strictObject({
+  message: z.string().max(1024).default('').describe('Why, for the history of releases'),
+  wait: z.literal('acked').optional().describe('Answer when every live worker has answered for the release'),
+  timeout: Duration.default(30_000).describe('How long to wait at most, such as 500ms, 30s, 2m'),
+});
+export type WriteQuery = z.output<typeof WriteQuery>;
+
+/** What became of a write. */
+export const ReleaseResult = z
+  .object({
+    tenant_id: z.string(),
+    version: z.int().describe('The release that holds the write'),
+    state: z
+      .enum(['published', 'pending', 'acked', 'dry_run'])
+      .describe('pending: stored, and on its way when the store is back; dry_run: nothing was stored'),
+    changed: z.boolean().describe('False when the config was this already: no new release'),
+    summary: Summary.optional().describe('With wait=acked'),
+    workers: z.array(WorkerState).optional().describe('With wait=acked: what each worker said'),
+  })
+  .meta({ id: 'ReleaseResult' });
+export type ReleaseResult = z.output<typeof ReleaseResult>;
+
+export const originOf = (request: FastifyRequest, query: { message: string }): Origin => ({
+  actor: request.actor.name,
+  request_id: request.id,
+  message: query.message,
+});
+
+/**
+ * Publishes what a write made, waits for the workers when that was asked, and says on the answer which release it is.
+ * A store that is away does not fail the write: it stays pending.
+ */
+export async function finish(
+  context: Context,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  query: WriteQuery,
+  changed: Changed,
+): Promise<ReleaseResult> {
+  const { tenant_id, version } = changed.state.row;
+  const live = changed.release
+    ? await context.publisher.publish(tenant_id, changed.release)
+    : await isLive(context, tenant_id, version);
+  const result: ReleaseResult = {
+    tenant_id,
+    version,
+    state: live ? 'published' : 'pending',
+    changed: changed.release !== null,
+  };
+  reply.header('arcus-release', String(version));
+  reply.header('arcus-release-state', result.state);
+  if (query.wait !== 'acked' || version === 0) return result;
+  const answered = await acknowledged(context, request, tenant_id, version, query.timeout, live);
+  reply.header('arcus-release-state', 'acked');
+  return { ...result, state: 'acked', ...answered };
+}
+
+/** Nothing new was made: is the newest release out already? */
+async function isLive({ db, publisher }: Context, tenant_id: string, version: number): Promise<boolean> {
+  const where = { tenant_id_version: { tenant_id, version } };
+  const row = await db.client.release.findUnique({ where, select: { state: true } });
+  return row?.state !== 'pending' || publisher.publish(tenant_id);
+}
+
+async function acknowledged(
+  { store }: Context,
+  request: FastifyRequest,
+  tenant_id: string,
+  version: number,
+  timeout: number,
+  live: boolean,
+): Promise<Fleet> {
+  const gone = new AbortController();
+  const onClose = () => gone.abort();
+  request.raw.socket?.once('close', onClose);
+  let fleet: Fleet;
+  try {
+    fleet = await waitForAnswers(store, tenant_id, version, timeout, gone.signal);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const extra = { release: version, state: live ? 'published' : 'pending' };
+    throw new Problem('release_unacknowledged', 'The config store is away: nobody can tell who runs the release', {
+      extra,
+    });
+  } finally {
+    request.raw.socket?.off('close', onClose);
+  }
+  const { summary, workers } = fleet;
+  if (summary.converged) return fleet;
+  const extra = { release: version, state: live ? 'published' : 'pending', summary, workers };
+  const faults = workers.flatMap((w) =>
+    w.state === 'refused'
+      ? (w.refused?.issues ?? []).map((issue) => ({ ...issue, message: `${w.worker}: ${issue.message}` }))
+      : [],
+  );
+  if (summary.refused > 0) {
+    throw new Problem('release_refused', names('refused by', workers, 'refused'), { extra, faults });
+  }
+  const detail = summary.workers === 0 ? 'no worker is alive' : names('no answer from', workers, 'silent', 'lagging');
+  throw new Problem('release_unacknowledged', `Within ${timeout} ms: ${detail}`, { extra });
+}
+
+const names = (what: string, workers: readonly WorkerState[], ...states: WorkerState['state'][]): string =>
+  `${what} ${workers
+    .filter((worker) => states.includes(worker.state))
+    .map((worker) => worker.worker)
+    .join(', ')}`;

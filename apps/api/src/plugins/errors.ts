@@ -1,0 +1,49 @@
+import { StoreUnavailable } from '@arcus/control/store.ts';
+import { FaultError, pointer } from '@arcus/gateway/fault.ts';
+import type { FastifyError, FastifyInstance } from 'fastify';
+import { invalid, Problem, type ProblemCode } from '../http/problem.ts';
+
+const byStatus = new Map<number, ProblemCode>([
+  [405, 'method_not_allowed'],
+  [413, 'too_large'],
+  [415, 'unsupported_media_type'],
+]);
+
+/** Every failure below a route leaves as application/problem+json; what we did not foresee says nothing of its cause. */
+export function errors(app: FastifyInstance): void {
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(error as Error);
+    if (problem.status >= 500) request.log.error({ err: error }, 'request failed');
+    else request.log.debug({ code: problem.code, reason: problem.message }, 'request refused');
+    if (problem.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="arcus"');
+    return reply
+      .code(problem.status)
+      .type('application/problem+json')
+      .serializer(JSON.stringify)
+      .send(problem.body(request.id));
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const problem = new Problem('not_found', 'There is no such route: see /docs');
+    return reply.code(404).type('application/problem+json').serializer(JSON.stringify).send(problem.body(request.id));
+  });
+}
+
+function problemOf(error: Error): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof FaultError) {
+    const part = (error as { validationContext?: string }).validationContext;
+    if (part === undefined || part === 'body') return invalid(error.faults);
+    const at = part === 'querystring' ? 'query' : part;
+    return new Problem('bad_request', error.faults.map((f) => `${f.pointer.slice(1)} ${f.message}`).join('; '), {
+      faults: error.faults.map((f) => ({ ...f, pointer: pointer(at) + f.pointer })),
+    });
+  }
+  if (error instanceof StoreUnavailable) {
+    return new Problem('unavailable', 'The config store cannot be reached', { cause: error });
+  }
+  const { statusCode } = error as FastifyError;
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new Problem(byStatus.get(statusCode) ?? 'bad_request', error.message);
+  }
+  return new Problem('internal', undefined, { cause: error });
+}
