@@ -1,0 +1,61 @@
+/**
+ * `npm run bench -- NAME… [--json FILE] [--docs] [--profile FOLDER]`: measures Arcus beside its neighbours. The proxy
+ * under test has one core, everything else another.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Lab } from './lab.ts';
+import { describeMachine, pinSelf, requirePrograms, twoCores } from './machine.ts';
+import { topFunctions } from './profile.ts';
+import { formatResult, formatTable, updatePage } from './report.ts';
+import { root } from './root.ts';
+import type { Result } from './row.ts';
+import { rows } from './rows.ts';
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: 'string' }, docs: { type: 'boolean' }, profile: { type: 'string' } },
+  });
+  const unknown = positionals.filter((name) => !rows.some((row) => row.name === name));
+  if (unknown.length > 0) {
+    throw new Error(`no such row: ${unknown.join(', ')}. There are: ${rows.map((row) => row.name).join(', ')}`);
+  }
+  const wanted = rows.filter((row) => positionals.length === 0 || positionals.includes(row.name));
+  requirePrograms(wanted.flatMap((row) => row.programs));
+  const cores = twoCores();
+  pinSelf(cores.rest);
+  const profile = values.profile && resolve(values.profile);
+  if (profile) mkdirSync(profile, { recursive: true });
+
+  const machine = describeMachine();
+  for (const [what, value] of Object.entries(machine)) process.stdout.write(`${what.padEnd(12)} ${value}\n`);
+  process.stdout.write('\n');
+  const results: Result[] = [];
+  for (const row of wanted) {
+    const lab = new Lab(cores, profile);
+    const started = performance.now();
+    try {
+      for (const result of await row.run(lab)) {
+        results.push(result);
+        process.stdout.write(`${formatResult(result)}\n`);
+      }
+    } finally {
+      await lab.close();
+    }
+    process.stdout.write(`${' '.repeat(18)}${((performance.now() - started) / 1000).toFixed(0)} s\n`);
+  }
+  process.stdout.write(`\n${formatTable(results)}\n`);
+  if (profile) process.stdout.write(`\nown time of functions, of the time not idle\n${topFunctions(profile)}\n`);
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
+  if (values.docs) updatePage(join(root, 'docs/benchmarks.md'), results, machine);
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,64 @@
+/** What the kernel says of a process and of all it has started. */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+
+/** proc(5): the fields of /proc/pid/stat behind the name, which may hold anything. Field 3 is at index 0. */
+function stat(pid: number): string[] | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return null;
+  }
+}
+
+/** The process and its descendants that live now. */
+function tree(pid: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const parent = Number(stat(Number(name))?.[1] ?? 0);
+    const list = children.get(parent);
+    if (list) list.push(Number(name));
+    else children.set(parent, [Number(name)]);
+  }
+  const found = [pid];
+  for (let i = 0; i < found.length; i++) found.push(...(children.get(found[i]!) ?? []));
+  return found;
+}
+
+/** CPU time spent so far, user and system, all threads, all processes of the tree, in seconds. */
+export function cpuSeconds(pid: number): number {
+  let ticks = 0;
+  for (const each of tree(pid)) {
+    const fields = stat(each);
+    if (fields) ticks += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks / ticksPerSecond;
+}
+
+/** Resident memory of the tree, bytes. */
+export function residentBytes(pid: number): number {
+  let kib = 0;
+  for (const each of tree(pid)) {
+    try {
+      kib += Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${each}/status`, 'latin1'))?.[1] ?? 0);
+    } catch {
+      // Gone since it was listed.
+    }
+  }
+  return kib * 1024;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** `p` from 0 to 1. */
+export function percentile(sorted: ArrayLike<number>, p: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(sorted.length * p) - 1))]!;
+}

@@ -1,0 +1,5 @@
+/** All rows, in the order of the page. */
+import type { Row } from './row.ts';
+import { forwardRows } from './rows/forward.ts';
+
+export const rows: readonly Row[] = [...forwardRows];
