@@ -32,7 +32,7 @@ export async function main([name = '', ...rest]) {
   try {
     ensureDependencies();
     const node = node24();
-    ensureDatabaseClients(node);
+    await ensureDatabaseClients();
     return await handOver(node, ['--disable-warning=ExperimentalWarning', entry, ...task.args, ...rest]);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);

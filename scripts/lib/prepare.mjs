@@ -47,11 +47,7 @@ export function node24() {
 }
 
 /** Generates the Prisma clients if they are missing or older than the schema. */
-export function ensureDatabaseClients(node) {
-  const script = 'scripts/generate-db.mjs';
-  if (!existsSync(join(root, script))) return;
-  const input = fingerprint(['pnpm-lock.yaml', script, 'prisma/schema.prisma']);
-  once('database-clients', input, ['apps/api/src/generated'], () => {
-    quietly(node, [join(root, script)], { cwd: root, what: 'generate the database clients' });
-  });
+export async function ensureDatabaseClients() {
+  const { generateDb } = await import('../generate-db.mjs');
+  generateDb();
 }

@@ -56,7 +56,7 @@ function pass({ name, skip, todo, details }, result) {
 function describe(error) {
   const cause = error?.cause ?? error;
   const text = typeof cause === 'string' ? cause : inspect(cause, { depth: 4 });
-  return text.replace(/\n *at [^\n]*(?:node:|<anonymous>)[^\n]*(?=\n)/g, '');
+  return text.replace(/\n *at [^\n]*(?:node:|\(<anonymous>\))[^\n]*(?=\n)/g, '');
 }
 
 const indent = (text) => text.replace(/^/gm, '    ');

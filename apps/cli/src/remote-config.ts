@@ -1,0 +1,37 @@
+import type { Config } from '@arcus/gateway/config.ts';
+import { type Answer, ApiError, ask, path } from './client.ts';
+import { type ConfigFile, documentOf, FileFaults, placed } from './config-file.ts';
+import type { Connection } from './connection.ts';
+
+/** The shared config is not a tenant's: its routes are others. */
+export const configPath = (tenant: string): string =>
+  tenant === '_global' ? '/config/global' : `${path('tenants', tenant)}/config`;
+
+/** A tenant's config as it is stored, with its newest release. */
+export async function getConfig(api: Connection, tenant: string): Promise<{ config: Config; version: number }> {
+  const { body, headers } = await ask(api, configPath(tenant));
+  return { config: body, version: Number(headers.get('arcus-release')) };
+}
+
+/** Replaces a tenant's config by a file's; faults that the API finds are shown at their places in the file. */
+export async function putConfig(
+  api: Connection,
+  tenant: string,
+  file: ConfigFile,
+  query: Record<string, string>,
+  timeout?: number,
+): Promise<Answer> {
+  try {
+    return await ask(api, `${configPath(tenant)}?${new URLSearchParams(query)}`, {
+      method: 'PUT',
+      body: JSON.stringify(documentOf(file)),
+      headers: { 'if-match': '*' },
+      ...(timeout === undefined ? {} : { timeout }),
+    });
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 422 && error.problem.errors) {
+      throw new FileFaults(placed(file, error.problem.errors));
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
+import { ApiError, ask, path } from '../client.ts';
+import type { Connection } from '../connection.ts';
+import { writePrivate } from './private-file.ts';
+import { type Address, parseAddress, reachable, text } from './settings.ts';
+
+export const DEMO = 'demo';
+
+/** What is remembered of the demo tenant: `demo.json` in the data folder, readable for its owner only. */
+const Demo = z.strictObject({
+  user: z.string(),
+  password: z.string(),
+  /** False from the first thought until the tenant exists. */
+  seeded: z.boolean(),
+  /** What the config said when it was last written here. */
+  api: z.string(),
+  proxy: z.string(),
+});
+export type Demo = z.output<typeof Demo>;
+
+interface Wanted {
+  readonly data: string;
+  readonly api: Address;
+  readonly proxy: Address;
+}
+
+/**
+ * Makes the tenant `demo` the first time. Later it is the user's: only when the addresses of API or proxy moved, and
+ * the demo's server and escaper still say what was written here, they follow.
+ */
+export async function ensureDemo(connection: Connection, wanted: Wanted): Promise<Demo> {
+  const file = join(wanted.data, 'demo.json');
+  const save = (demo: Demo) => writePrivate(file, `${JSON.stringify(demo, null, 2)}\n`);
+  const addresses = { api: text(reachable(wanted.api)), proxy: text(wanted.proxy) };
+  let demo: Demo;
+  if (existsSync(file)) demo = Demo.parse(JSON.parse(readFileSync(file, 'utf8')));
+  else {
+    // The password is kept before it is used: a start that dies in between is finished by the next.
+    demo = { user: 'demo', password: randomBytes(12).toString('base64url'), seeded: false, ...addresses };
+    save(demo);
+  }
+  if (!demo.seeded) await create(connection, demo);
+  await follow(connection, demo, addresses);
+  demo = { ...demo, ...addresses, seeded: true };
+  save(demo);
+  return demo;
+}
+
+async function create(connection: Connection, demo: Demo): Promise<void> {
+  const tenant = { tenant_id: DEMO, tenant_name: 'Demo', config: demoConfig(demo) };
+  try {
+    await ask(connection, '/tenants?message=first+start', { method: 'POST', body: JSON.stringify(tenant) });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 409) throw error;
+  }
+}
+
+const egressOf = (api: string) => {
+  const { host, port } = parseAddress(api)!;
+  return [{ network: `${host}/${isIP(host) === 6 ? 128 : 32}`, ports: [port] }];
+};
+
+function demoConfig({ user, password, api, proxy }: Demo) {
+  return {
+    servers: [
+      { name: 'proxy', type: 'http_proxy', listen: { address: proxy }, escaper: 'direct', user_group: 'people' },
+    ],
+    // Public addresses, and of this machine nothing but the API.
+    escapers: [{ name: 'direct', type: 'direct_fixed', egress_allow: egressOf(api) }],
+    user_groups: [{ name: 'people', type: 'basic', static_users: [{ name: user, password }] }],
+    policies: [
+      {
+        name: 'blocked-sites',
+        type: 'url_filter',
+        rules: [{ child_match: ['blocked.example', 'ads.example'], action: 'block', id: 'example' }],
+      },
+    ],
+  };
+}
+
+async function follow(connection: Connection, demo: Demo, now: { api: string; proxy: string }): Promise<void> {
+  if (demo.proxy !== now.proxy) {
+    await change(connection, path('servers', 'proxy'), (server) =>
+      server.listen?.address === demo.proxy ? { ...server, listen: { address: now.proxy } } : null,
+    );
+  }
+  if (demo.api !== now.api) {
+    await change(connection, path('escapers', 'direct'), (escaper) =>
+      isDeepStrictEqual(escaper.egress_allow, egressOf(demo.api))
+        ? { ...escaper, egress_allow: egressOf(now.api) }
+        : null,
+    );
+  }
+}
+
+/** Puts what `edit` makes of an object of the demo tenant; nothing when that is null or the object is gone. */
+async function change(connection: Connection, below: string, edit: (object: any) => object | null): Promise<void> {
+  const at = path('tenants', DEMO) + below;
+  try {
+    const { body, headers } = await ask(connection, at);
+    const edited = edit(body);
+    if (edited === null) return;
+    const etag = headers.get('etag') ?? '*';
+    await ask(connection, `${at}?message=address+moved`, {
+      method: 'PUT',
+      body: JSON.stringify(edited),
+      headers: { 'if-match': etag },
+    });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+  }
+}
