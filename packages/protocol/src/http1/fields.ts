@@ -102,7 +102,8 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
         case 'content-length': {
           const value = trim(text, colon + 1, end);
           if (out.contentLength !== -1) return refuse('more than one Content-Length field');
-          if (!/^[0-9]+$/.test(value)) return refuse('Content-Length is not a number');
+          // Padded with zeros it is octal to some.
+          if (!/^(?:0|[1-9][0-9]*)$/.test(value)) return refuse('Content-Length is not a number');
           if (value.length > MAX_DIGITS) return refuse('Content-Length is too large');
           out.contentLength = Number(value);
           break;
@@ -222,7 +223,7 @@ function readConnection(out: Fields, connection: string, upgrade: string): Refus
   }
   let named: Set<string> | null = null;
   for (const part of connection.split(',')) {
-    const option = part.trim();
+    const option = trim(part, 0, part.length);
     if (option === '') continue;
     if (!every(TOKEN, option, 0, option.length)) return refuse('Connection is not a list of tokens');
     if (option === 'close') out.close = true;
@@ -242,9 +243,14 @@ function readConnection(out: Fields, connection: string, upgrade: string): Refus
       if (!named.has(name)) kept += out.kept.slice(at, next);
       else if (name === 'via') out.via = '';
       else if (name === 'expect') out.expect = '';
+      else if (name === 'date') out.hasDate = false;
       at = next;
     }
     out.kept = kept;
+    // What is written anew further on, and would come back.
+    if (named.has('max-forwards')) out.maxForwards = -1;
+    if (named.has('x-forwarded-for')) out.forwardedFor = '';
+    if (named.has('forwarded')) out.forwarded = '';
   }
   return null;
 }

@@ -49,7 +49,8 @@ export function parseRequestHead(text: string, end: number, limits: HeadLimits):
   if (to === from || text.charCodeAt(to) !== 32) {
     return refuse(text.charCodeAt(to) === 35 ? 'a fragment in the request target' : 'the request target is not valid');
   }
-  if (to > limits.line) return refuse(`the request line is longer than ${limits.line} bytes`, 'uri_too_long');
+  // The version takes nine more.
+  if (to + 9 > limits.line) return refuse(`the request line is longer than ${limits.line} bytes`, 'uri_too_long');
   head.target = text.slice(from, to);
   const version = readVersion(text, to + 1);
   if (typeof version !== 'number') return version;
@@ -60,7 +61,11 @@ export function parseRequestHead(text: string, end: number, limits: HeadLimits):
   if (wrong) return wrong;
   if (head.count > limits.fields) return refuse(`more than ${limits.fields} header fields`, 'headers_too_large');
   if (head.minor === 1 && !head.hasHost) return refuse('no Host field');
-  if (head.minor === 0 && head.chunked) return refuse('Transfer-Encoding in an HTTP/1.0 message');
+  if (head.minor === 0) {
+    if (head.chunked) return refuse('Transfer-Encoding in an HTTP/1.0 message');
+    // RFC 9110 section 7.8: an HTTP/1.0 client cannot ask for another protocol.
+    head.upgrade = '';
+  }
   return readTarget(head);
 }
 
@@ -75,10 +80,9 @@ function readTarget(head: RequestHead): RequestHead | Refused {
   }
   const colon = target.indexOf('://');
   if (colon < 1 || !/^[a-zA-Z][a-zA-Z0-9+.-]*$/.test(target.slice(0, colon))) {
-    return refuse(
-      'the request target is not an absolute URL',
-      /^[a-zA-Z][a-zA-Z0-9+.-]*:/.test(target) ? 'not_implemented' : 'bad_request',
-    );
+    // "urn:a:b" has another scheme; "host:80" is authority-form; "http:/host" is broken.
+    const other = /^[a-zA-Z][a-zA-Z0-9+.-]*:(?![0-9]*$)/.test(target) && !/^http:/i.test(target);
+    return refuse('the request target is not an absolute URL', other ? 'not_implemented' : 'bad_request');
   }
   if (target.slice(0, colon).toLowerCase() !== 'http') {
     return refuse('only http URLs can be forwarded; use CONNECT for others', 'not_implemented');
