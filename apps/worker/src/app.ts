@@ -134,6 +134,10 @@ export async function startWorker(env: WorkerEnv, deps: WorkerDeps = {}): Promis
       };
     },
     metrics: () => renderMetrics([...ownGauges(), ...gauges.read()], stats),
+  }).catch(async (error) => {
+    closing = true;
+    await Promise.all([reporter.close(), release()]);
+    throw error;
   });
 
   function ownGauges(): Gauge[] {
@@ -203,6 +207,15 @@ export async function startWorker(env: WorkerEnv, deps: WorkerDeps = {}): Promis
     if (!closing) log.error({ err }, 'the worker stopped following the store');
   });
 
+  /** Lets go of what needs no connection any more. */
+  async function release(): Promise<void> {
+    await Promise.all([snapshot.close(), redis?.close()]);
+    wheel.close();
+    gauges.close();
+    decisions.close();
+    if (!deps.store) await store.close();
+  }
+
   async function shut(): Promise<void> {
     closing = true;
     watching.abort();
@@ -213,11 +226,7 @@ export async function startWorker(env: WorkerEnv, deps: WorkerDeps = {}): Promis
     if (runtime.sessions > 0) log.info({ sessions: runtime.sessions }, 'cutting the sessions that are left');
     listeners.destroy();
     runtime.close();
-    await Promise.all([snapshot.close(), redis?.close(), admin.close()]);
-    wheel.close();
-    gauges.close();
-    decisions.close();
-    if (!deps.store) await store.close();
+    await Promise.all([admin.close(), release()]);
     log.info({ worker: id }, 'worker stopped');
   }
 

@@ -4,7 +4,7 @@
  * tenant's loss, never the others'.
  *
  *   <dir>/tenants/<tenant>   SHA-256 of the rest, newline, JSON index, newline, the small blobs one after another
- *   <dir>/blobs/<sha256>     blobs from 32 KiB on
+ *   <dir>/blobs/<sha256>     blobs from 16 KiB on
  *   <dir>/listed             there since all tenants of the store had their turn once: the snapshot is whole
  */
 import { createHash } from 'node:crypto';
@@ -16,7 +16,7 @@ import { z } from 'zod';
 import { backoff } from './lanes.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
-const LARGE = 32 * 1024;
+const LARGE = 16 * 1024;
 /** Beyond so many tenants waiting, bodies are fetched again instead of kept in memory. */
 const MOST_WAITING = 500;
 

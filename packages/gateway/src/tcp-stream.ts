@@ -171,7 +171,10 @@ export class TcpStream implements ByteStream {
   }
 
   reset(): void {
-    this.#socket.resetAndDestroy();
+    const socket = this.#socket;
+    // While a FIN is on its way libuv refuses to reset (EINVAL), and Node then never closes the descriptor.
+    if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+    else socket.resetAndDestroy();
   }
 
   #drained(): void {

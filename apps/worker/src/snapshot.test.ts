@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { sha256 } from '@arcus/control/canonical.ts';
+import { SCHEMA } from '@arcus/control/release.ts';
+import { tempDir } from '@arcus/testkit/temp.ts';
+import { until } from '@arcus/testkit/until.ts';
+import pino from 'pino';
+import { type Saved, Snapshot } from './snapshot.ts';
+
+const log = pino({ level: 'silent' });
+
+/** A made-up release with one blob of each size. */
+function release(tenant: string, version: number, bodies: readonly Uint8Array[]): Saved {
+  const blobs = new Map(bodies.map((body) => [sha256(body), body]));
+  return {
+    tenant,
+    head: { schema: SCHEMA, stable: { version, manifest: '0'.repeat(64) } },
+    manifest: {
+      ...{ schema: SCHEMA, tenant, version, checksum: '0'.repeat(64), author: '', message: '' },
+      ...{ sections: [{ path: '/config/policies', blobs: [...blobs.keys()], list: true }] },
+      created_at: new Date(0).toISOString(),
+    },
+    blobs,
+  };
+}
+
+async function setUp(t: TestContext) {
+  const { path: dir, close } = tempDir('snapshot');
+  t.after(close);
+  const fetched: string[] = [];
+  const store = new Map<string, Uint8Array>();
+  const open = () =>
+    Snapshot.open({
+      dir,
+      log,
+      fetch: async (names) => {
+        fetched.push(...names);
+        return new Map(names.map((name) => [name, store.get(name)!]));
+      },
+    });
+  const read = async () => {
+    const all: Saved[] = [];
+    for await (const saved of (await open()).load()) all.push(saved);
+    return all.sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
+  };
+  return { dir, open, read, fetched, store };
+}
+
+const bodies = [randomBytes(100), randomBytes(5_000), randomBytes(40_000)];
+const large = bodies[2]!;
+
+test('what was saved is read back, byte for byte', async (t) => {
+  const { open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, bodies));
+  snapshot.save(release('beta', 7, [large]));
+  await snapshot.close();
+  const [acme, beta] = await read();
+  for (const body of bodies) assert.deepEqual(Buffer.from(acme!.blobs.get(sha256(body))!), body);
+  assert.equal(beta?.head.stable.version, 7);
+});
+
+test('a change brings only its own blob; the rest is taken from what is there, or fetched when that is lost', async (t) => {
+  const { dir, open, read, fetched, store } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, bodies));
+  await snapshot.flush();
+  const added = randomBytes(10);
+  const two = release('acme', 2, [...bodies, added]);
+  snapshot.save({ ...two, blobs: new Map([[sha256(added), added]]) });
+  await snapshot.flush();
+  assert.deepEqual(fetched, []);
+  assert.equal((await read())[0]?.blobs.size, 4);
+
+  await rm(join(dir, 'tenants', 'acme'));
+  for (const body of [...bodies, added]) store.set(sha256(body), body);
+  snapshot.save({ ...two, blobs: new Map() });
+  await snapshot.close();
+  assert.equal((await read())[0]?.blobs.size, 4);
+});
+
+test('large blobs that no tenant runs any more are removed, also those that a crash left', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, [large]));
+  snapshot.save(release('beta', 1, [large]));
+  await snapshot.flush();
+  snapshot.save(release('acme', 2, [randomBytes(3)]));
+  await snapshot.flush();
+  assert.deepEqual(await readdir(join(dir, 'blobs')), [sha256(large)]);
+  snapshot.remove('beta');
+  await snapshot.close();
+  assert.deepEqual(await readdir(join(dir, 'blobs')), []);
+  await writeFile(join(dir, 'blobs', sha256('left')), 'left');
+  assert.equal((await read()).length, 1);
+  assert.deepEqual(await readdir(join(dir, 'blobs')), []);
+});
+
+test('a file that was cut, altered or emptied is no release', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  for (const tenant of ['a', 'b', 'c', 'd']) snapshot.save(release(tenant, 1, bodies.slice(0, 2)));
+  await snapshot.close();
+  await writeFile(join(dir, 'tenants', 'a'), '');
+  await writeFile(join(dir, 'tenants', 'b'), `${'0'.repeat(64)}\n{}\n`);
+  await writeFile(join(dir, 'tenants', 'c'), randomBytes(64));
+  assert.deepEqual(
+    (await read()).map((saved) => saved.tenant),
+    ['d'],
+  );
+});
+
+test('a disk that takes nothing loses the old release rather than keeping it, and is tried again', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, [large]));
+  await snapshot.flush();
+  // A folder where the temporary file would be: no write gets through, also not as root.
+  await mkdir(join(dir, 'tenants', 'acme.tmp'));
+  snapshot.save(release('acme', 2, [bodies[0]!]));
+  await until(() => snapshot.failures > 0);
+  await snapshot.flush();
+  assert.deepEqual(await readdir(join(dir, 'tenants')), ['acme.tmp']);
+  await rm(join(dir, 'tenants', 'acme.tmp'), { recursive: true });
+  await until(() => snapshot.failures === 0);
+  await snapshot.close();
+  assert.equal((await read())[0]?.head.stable.version, 2);
+});
