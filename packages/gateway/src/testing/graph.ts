@@ -1,0 +1,22 @@
+import { examine } from '../check.ts';
+import { type CompileDeps, compile, type Graph } from '../compile.ts';
+import type { ConfigInput } from '../config.ts';
+import { FaultError } from '../fault.ts';
+import type { Services } from '../services.ts';
+
+/** Compiles a config as a person writes it, for tenant `test`. Throws FaultError. */
+export function testGraph(
+  input: ConfigInput,
+  services: Services,
+  more: {
+    version?: number;
+    previous?: Graph;
+    status?: 'active' | 'inactive' | 'suspended';
+  } & Partial<CompileDeps> = {},
+): Graph {
+  const { version = 1, previous, status = 'active', ...deps } = more;
+  const { config, faults } = examine(input, 'test', { stored: false });
+  if (!config) throw new FaultError(faults);
+  const info = { tenant_id: 'test', tenant_name: 'Test', status, resource_limits: {} };
+  return compile(info, version, config, { services, unseal: (value) => value, ...deps }, previous);
+}
