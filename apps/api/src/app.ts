@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { parseDocument } from 'yaml';
 import type { Context, Deps } from './deps.ts';
 import { auditRoutes } from './features/audit/routes.ts';
@@ -18,7 +18,7 @@ import { workerRoutes } from './features/workers/routes.ts';
 import { Problem } from './http/problem.ts';
 import { auth } from './plugins/auth.ts';
 import { errors } from './plugins/errors.ts';
-import { openapi } from './plugins/openapi.ts';
+import { describeProblems, openapi } from './plugins/openapi.ts';
 import { schemas } from './plugins/schemas.ts';
 
 export interface App {
@@ -42,7 +42,8 @@ export async function buildApp(deps: Deps): Promise<App> {
 
   const http = Fastify({
     loggerInstance: log,
-    disableRequestLogging: true,
+    // One line per request, ours below.
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 8 * 1024 * 1024,
     routerOptions: { maxParamLength: 1024 },
     genReqId: (request) => {
@@ -83,6 +84,7 @@ export async function buildApp(deps: Deps): Promise<App> {
   await openapi(http, version);
   await http.register(
     async (api) => {
+      describeProblems(api);
       await api.register(healthRoutes(context));
       await api.register(tenantRoutes(context));
       await api.register(configRoutes(context));

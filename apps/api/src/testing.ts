@@ -1,6 +1,7 @@
 /** For tests: the management service on a database of its own, with the file store, in a folder that goes away. */
-import { createSealer } from '@arcus/control/seal.ts';
+
 import { openStore } from '@arcus/control/open.ts';
+import { createSealer } from '@arcus/control/seal.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import type { FastifyBaseLogger, InjectOptions, LightMyRequestResponse } from 'fastify';
@@ -59,7 +60,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
   const now = options.now ?? Date.now;
   await ensureGlobal(db, now());
   const store = options.store ?? (await openStore(`file:${dir.path}/store`));
-  const log = options.log ?? (pino({ level: 'silent' }) as FastifyBaseLogger);
+  const log = options.log ?? (pino({ level: process.env.LOG ?? 'silent' }) as FastifyBaseLogger);
   const app = await buildApp({ db, store, redis: options.redis ?? null, sealer: createSealer(testKey), now, log });
   const admin = (await ensureAdminToken(db)) ?? '';
   return {

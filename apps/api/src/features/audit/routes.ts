@@ -15,8 +15,8 @@ const AuditEvent = z
     actor: z.string().describe('Name of the token'),
     action: z.string(),
     target: z.string(),
-    before: z.json().describe('What it was, without secrets'),
-    after: z.json().describe('What it became, without secrets'),
+    before: z.unknown().describe('What it was, without secrets'),
+    after: z.unknown().describe('What it became, without secrets'),
     version: z.int().nullable().describe('The release that holds the change'),
     request_id: z.string(),
   })
@@ -31,8 +31,6 @@ const eventBody = (row: Prisma.AuditEventModel): z.output<typeof AuditEvent> => 
   ...row,
   event_id: String(row.event_id),
   at: row.at.toISOString(),
-  before: row.before as z.output<typeof AuditEvent>['before'],
-  after: row.after as z.output<typeof AuditEvent>['after'],
 });
 
 export function auditRoutes(context: Context): FastifyPluginAsyncZod {

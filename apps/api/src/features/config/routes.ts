@@ -28,6 +28,10 @@ const ConfigStatus = z
   })
   .meta({ id: 'ConfigStatus' });
 
+const PutResult = ReleaseResult.extend({
+  config: Config.optional().describe('With dry_run: the config as it would be stored'),
+}).meta({ id: 'ConfigPutResult' });
+
 /** A whole config document takes long lists; sections of it have their own limits. */
 const BODY_LIMIT = 64 * 1024 * 1024;
 
@@ -64,7 +68,14 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
     });
     if (dryRun) {
       const { version } = changed.state.row;
-      return { tenant_id, version, state: 'dry_run', changed: changed.state.document !== changed.before.document };
+      const { document } = changed.state;
+      return {
+        tenant_id,
+        version,
+        state: 'dry_run',
+        changed: document !== changed.before.document,
+        config: document.config,
+      };
     }
     const result = await finish(context, request, reply, query, changed);
     reply.header('etag', etagOf(changed.state.row.config_revision));
@@ -105,9 +116,10 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
     tags: ['config'],
     description:
       'JSON, or YAML as application/yaml. Secrets that were read in sealed form may be sent back as they are.',
+    consumes: ['application/json', 'application/yaml'],
     querystring: PutQuery,
     body: Config,
-    response: { 200: ReleaseResult },
+    response: { 200: PutResult },
   };
 
   return async (app) => {

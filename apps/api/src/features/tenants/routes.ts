@@ -23,7 +23,9 @@ export const ResourceLimits = z
   })
   .meta({ id: 'ResourceLimits', description: 'What a tenant may use at most; absent: no limit' });
 
-const Metadata = z.record(z.string().max(255), z.json()).describe('Anything the caller wants to keep with the tenant');
+const Metadata = z
+  .record(z.string().max(255), z.unknown())
+  .describe('Anything the caller wants to keep with the tenant');
 const Status = TenantInfo.shape.status;
 const TenantName = z.string().min(1).max(255).describe('Name for people');
 

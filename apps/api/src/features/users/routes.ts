@@ -24,7 +24,7 @@ const UserBody = StaticUser.omit({ name: true })
     username: StaticUser.shape.name.optional().describe('Name the user logs in with; as in the path if absent'),
     user_group: z.string().optional().describe('Its group; on change if absent: the one it is in'),
   })
-  .meta({ id: 'UserInput' });
+  .meta({ id: 'UserWrite' });
 
 const User = StaticUser.omit({ name: true, password: true, password_hash: true, token: true })
   .extend({

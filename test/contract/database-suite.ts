@@ -1,0 +1,528 @@
+/** What the management service promises on every database. The file store stands in for the config store. */
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { smallConfig, type TestApi, type TestApiOptions, testApi } from '@arcus/api/testing.ts';
+import { type ConfigStore, StoreUnavailable } from '@arcus/control/store.ts';
+import { until } from '@arcus/testkit/until.ts';
+
+/** Gives the URL of a new, empty database each time. */
+export type NewDatabase = () => Promise<string | undefined> | string | undefined;
+
+let port = 20_000;
+
+/** Two tenants of one test never want the same address. */
+const nextPort = () => ++port;
+
+export function databaseSuite(name: string, newDatabase: NewDatabase): void {
+  const open = async (t: TestContext, options: TestApiOptions = {}): Promise<TestApi> => {
+    const database = options.database ?? (await newDatabase());
+    const api = await testApi({ ...options, ...(database === undefined ? {} : { database }) });
+    t.after(() => api.close());
+    return api;
+  };
+  const tenant = async (api: TestApi, tenant_id: string, config: object = {}) => {
+    const made = await api.call('POST', '/tenants', { body: { tenant_id, tenant_name: tenant_id, config } });
+    assert.equal(made.status, 201, made.text);
+    return made;
+  };
+
+  describe(`management service on ${name}`, () => {
+    test('a tenant is made with its config, changed, listed and deleted; its head follows', async (t) => {
+      const api = await open(t);
+      const made = await tenant(api, 'acme', smallConfig(nextPort()));
+      assert.equal(made.headers['arcus-release'], '1');
+      assert.equal(made.headers['arcus-release-state'], 'published');
+      assert.equal((await api.store.getHead('acme'))?.head.stable.version, 1);
+      assert.equal((await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'x' } })).status, 409);
+
+      const body = { tenant_name: 'Acme Inc', status: 'suspended', metadata: { plan: 'gold' } };
+      assert.equal((await api.call('PUT', '/tenants/acme', { body })).status, 428);
+      const put = await api.call('PUT', '/tenants/acme', { body, match: made.etag });
+      assert.equal(put.status, 200, put.text);
+      assert.equal(put.headers['arcus-release'], '2');
+      assert.equal((await api.call('PUT', '/tenants/acme', { body, match: made.etag })).status, 412);
+      const got = await api.call('GET', '/tenants/acme');
+      assert.equal(got.etag, put.etag);
+      assert.deepEqual([got.body.status, got.body.metadata, got.body.version], ['suspended', { plan: 'gold' }, 2]);
+
+      await tenant(api, 'beta');
+      const list = await api.call('GET', '/tenants?status=active');
+      assert.deepEqual(
+        list.body.items.map((item: { tenant_id: string }) => item.tenant_id),
+        ['beta'],
+      );
+
+      assert.equal((await api.call('DELETE', '/tenants/acme')).status, 428);
+      assert.equal((await api.call('DELETE', '/tenants/acme', { match: put.etag })).status, 204);
+      assert.equal((await api.call('GET', '/tenants/acme')).status, 404);
+      assert.equal(await api.store.getHead('acme'), null);
+    });
+
+    test('a tenant that is made again goes on counting releases: workers never see a version twice', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme');
+      await api.call('POST', '/tenants/acme/reload');
+      assert.equal((await api.call('DELETE', '/tenants/acme', { match: '*' })).status, 204);
+      const again = await tenant(api, 'acme');
+      assert.equal(again.headers['arcus-release'], '3');
+      assert.equal((await api.store.getHead('acme'))?.head.stable.version, 3);
+    });
+
+    test('objects of a family are made, read, replaced and deleted, each under its ETag', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      const url = '/tenants/acme/escapers';
+      const made = await api.call('POST', url, { body: { name: 'no', type: 'dummy_deny' } });
+      assert.equal(made.status, 201, made.text);
+      assert.equal(made.headers.location, '/api/v1/tenants/acme/escapers/no');
+      assert.equal((await api.call('POST', url, { body: { name: 'no', type: 'dummy_deny' } })).status, 409);
+      const got = await api.call('GET', `${url}/no`);
+      assert.deepEqual([got.status, got.etag], [200, made.etag]);
+      const known = await api.call('GET', `${url}/no`, { headers: { 'if-none-match': got.etag } });
+      assert.equal(known.status, 304);
+
+      const body = { type: 'dummy_deny', enabled: false };
+      assert.equal((await api.call('PUT', `${url}/no`, { body })).status, 428);
+      assert.equal((await api.call('PUT', `${url}/no`, { body, match: '"999"' })).status, 412);
+      const put = await api.call('PUT', `${url}/no`, { body, match: got.etag });
+      assert.equal(put.status, 200, put.text);
+      assert.equal(put.body.enabled, false);
+      assert.notEqual(put.etag, got.etag);
+      assert.equal((await api.call('PUT', `${url}/new`, { body: { type: 'dummy_deny' } })).status, 201);
+
+      const listed = await api.call('GET', `${url}?type=dummy_deny`);
+      assert.deepEqual(
+        listed.body.items.map((item: { name: string }) => item.name),
+        ['new', 'no'],
+      );
+      assert.equal((await api.call('DELETE', `${url}/no`, { match: got.etag })).status, 412);
+      assert.equal((await api.call('DELETE', `${url}/no`, { match: put.etag })).status, 204);
+      assert.equal((await api.call('GET', `${url}/no`)).status, 404);
+      assert.equal((await api.call('DELETE', `${url}/no`, { match: '*' })).status, 404);
+    });
+
+    test('names that differ only in case are different objects and users', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      for (const name of ['Alpha', 'alpha']) {
+        const made = await api.call('POST', '/tenants/acme/escapers', { body: { name, type: 'dummy_deny' } });
+        assert.equal(made.status, 201, made.text);
+        const user = { username: name, user_group: 'staff' };
+        assert.equal((await api.call('POST', '/tenants/acme/users', { body: user })).status, 201);
+      }
+      assert.equal((await api.call('GET', '/tenants/acme/escapers/ALPHA')).status, 404);
+      assert.equal((await api.call('GET', '/tenants/acme/users/ALPHA')).status, 404);
+    });
+
+    test('an invalid whole is refused with every fault, and nothing of it is stored', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      const before = await api.call('GET', '/tenants/acme/config');
+      const config = {
+        escapers: [
+          { name: 'a', type: 'route_upstream', fallback_next: 'b' },
+          { name: 'b', type: 'route_upstream', fallback_next: 'a' },
+          { name: 'c', type: 'route_upstream', fallback_next: 'nobody' },
+          { name: 'd', type: 'no_such_type' },
+        ],
+        policies: [{ name: 'net', type: 'ip_filter', rules: [{ network: '10.0.0.0/99', action: 'block' }], wrong: 1 }],
+      };
+      const put = await api.call('PUT', '/tenants/acme/config', { body: config, match: before.etag });
+      assert.equal(put.status, 422);
+      assert.match(String(put.headers['content-type']), /application\/problem\+json/);
+      const pointers = put.body.errors.map((e: { pointer: string }) => e.pointer);
+      for (const start of ['/escapers/1', '/escapers/2/fallback_next', '/escapers/3/type', '/policies/0']) {
+        assert.ok(
+          pointers.some((p: string) => p.startsWith(start)),
+          `${start} is missing in ${pointers}`,
+        );
+      }
+      const after = await api.call('GET', '/tenants/acme/config');
+      assert.deepEqual([after.etag, after.body], [before.etag, before.body]);
+      assert.equal((await api.call('GET', '/tenants/acme/releases')).body.items.length, 1);
+    });
+
+    test('faults of one object are relative to its body, faults elsewhere name the config', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      const dangling = await api.call('PUT', '/tenants/acme/escapers/r', {
+        body: { type: 'route_upstream', fallback_next: 'nobody' },
+      });
+      assert.deepEqual(
+        dangling.body.errors.map((e: { pointer: string }) => e.pointer),
+        ['/fallback_next'],
+      );
+      const named = await api.call('DELETE', '/tenants/acme/escapers/out', { match: '*' });
+      assert.equal(named.status, 422);
+      assert.deepEqual(
+        named.body.errors.map((e: { pointer: string }) => e.pointer),
+        ['/config/servers/0/escaper'],
+      );
+      assert.equal((await api.call('GET', '/tenants/acme/escapers/out')).status, 200);
+    });
+
+    test('an address that another tenant listens on is refused without a word about that tenant', async (t) => {
+      const api = await open(t);
+      const taken = nextPort();
+      await tenant(api, 'first', smallConfig(taken));
+      for (const address of [`127.0.0.1:${taken}`, `0.0.0.0:${taken}`, `[::]:${taken}`]) {
+        const config = smallConfig(taken);
+        config.servers[0]!.listen.address = address;
+        const made = await api.call('POST', '/tenants', { body: { tenant_id: 'second', tenant_name: 'x', config } });
+        assert.equal(made.status, 422, address);
+        assert.match(made.body.errors[0].pointer, /\/servers\/0\/listen/);
+        assert.doesNotMatch(made.text, /first|main/);
+      }
+      await tenant(api, 'second', smallConfig(nextPort()));
+      assert.equal((await api.call('DELETE', '/tenants/first', { match: '*' })).status, 204);
+      await tenant(api, 'third', smallConfig(taken));
+    });
+
+    test('of tenants that reach for one address at the same moment exactly one gets it', async (t) => {
+      const api = await open(t);
+      const wanted = nextPort();
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, (_, i) => {
+          const config = smallConfig(wanted);
+          if (i % 2) config.servers[0]!.listen.address = `0.0.0.0:${wanted}`;
+          return api.call('POST', '/tenants', { body: { tenant_id: `t${i}`, tenant_name: 'x', config } });
+        }),
+      );
+      assert.deepEqual(answers.map((a) => a.status).sort(), [201, ...Array(7).fill(422)]);
+    });
+
+    test('50 parallel writers on one tenant: none is lost, and the newest release is live', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      const answers = await Promise.all(
+        Array.from({ length: 50 }, (_, i) =>
+          api.call('POST', '/tenants/acme/escapers', { body: { name: `e${i}`, type: 'dummy_deny' } }),
+        ),
+      );
+      assert.deepEqual([...new Set(answers.map((a) => a.status))], [201]);
+      assert.equal((await api.call('GET', '/tenants/acme/escapers?limit=1000')).body.items.length, 51);
+      const versions = answers.map((a) => Number(a.headers['arcus-release'])).sort((a, b) => a - b);
+      assert.deepEqual(
+        versions,
+        Array.from({ length: 50 }, (_, i) => i + 2),
+      );
+      assert.equal((await api.store.getHead('acme'))?.head.stable.version, 51);
+      const releases = await api.call('GET', '/tenants/acme/releases?limit=1000');
+      const states = new Set(releases.body.items.map((r: { state: string }) => r.state));
+      assert.ok(!states.has('pending'), [...states].join());
+      assert.equal(releases.body.items[0].state, 'published');
+    });
+
+    test('users are made, changed, moved and deleted; no answer holds a credential', async (t) => {
+      const api = await open(t);
+      const config = smallConfig(nextPort());
+      config.user_groups.push({ name: 'guests', type: 'basic', static_users: [] });
+      await tenant(api, 'acme', config);
+      const url = '/tenants/acme/users';
+      const made = await api.call('POST', url, {
+        body: { username: 'bob', user_group: 'staff', password: 'secret-1' },
+      });
+      assert.equal(made.status, 201, made.text);
+      assert.equal(made.body.credential, 'argon2id');
+      const imported = { username: 'eve', user_group: 'staff', token: { salt: 's', sha1: 'a'.repeat(40) } };
+      assert.equal((await api.call('POST', url, { body: imported })).body.credential, 'sha1');
+      assert.equal(
+        (await api.call('POST', url, { body: { username: 'non', user_group: 'staff' } })).body.credential,
+        'none',
+      );
+      assert.equal((await api.call('POST', url, { body: { username: 'bob', user_group: 'guests' } })).status, 409);
+
+      const moved = await api.call('PUT', `${url}/bob`, {
+        body: { user_group: 'guests', blocked: true },
+        match: made.etag,
+      });
+      assert.equal(moved.status, 200, moved.text);
+      assert.deepEqual(
+        [moved.body.user_group, moved.body.credential, moved.body.blocked],
+        ['guests', 'argon2id', true],
+      );
+      const got = await api.call('GET', `${url}/bob`);
+      assert.deepEqual([got.etag, got.body], [moved.etag, moved.body]);
+      const blocked = await api.call('GET', `${url}?blocked=true`);
+      assert.deepEqual(
+        blocked.body.items.map((u: { username: string }) => u.username),
+        ['bob'],
+      );
+      assert.equal((await api.call('DELETE', `${url}/bob`, { match: made.etag })).status, 412);
+      assert.equal((await api.call('DELETE', `${url}/bob`, { match: got.etag })).status, 204);
+      assert.equal((await api.call('GET', `${url}/bob`)).status, 404);
+
+      const wrong = await api.call('POST', url, { body: { username: 'a:b', user_group: 'nobody' } });
+      assert.equal(wrong.body.errors[0].pointer, '/user_group');
+      for (const path of [
+        url,
+        `${url}/eve`,
+        '/tenants/acme/audit',
+        '/tenants/acme/user-groups',
+        '/tenants/acme/config',
+      ]) {
+        const { text } = await api.call('GET', path);
+        assert.doesNotMatch(text, /secret-1|correct horse|argon2id\$|aaaaaaaaaa/, path);
+      }
+      const rows = JSON.stringify(
+        [await api.db.client.user.findMany(), await api.db.client.auditEvent.findMany()],
+        (_, v) => (typeof v === 'bigint' ? String(v) : v),
+      );
+      assert.doesNotMatch(rows, /secret-1|correct horse|\$argon2id|aaaaaaaaaa/);
+    });
+
+    test('a config that was pulled can be pushed back as it is, and makes no new release', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      const pulled = await api.call('GET', '/tenants/acme/config');
+      assert.match(JSON.stringify(pulled.body.user_groups), /sealed:v1:/);
+      const pushed = await api.call('PUT', '/tenants/acme/config', { body: pulled.body, match: pulled.etag });
+      assert.equal(pushed.status, 200, pushed.text);
+      assert.deepEqual([pushed.body.changed, pushed.body.version], [false, 1]);
+
+      const other = await tenant(api, 'other');
+      pulled.body.servers = [];
+      const stolen = await api.call('PUT', '/tenants/other/config', { body: pulled.body, match: '*' });
+      assert.equal(stolen.status, 422, 'what is sealed for one tenant opens for no other');
+      assert.match(stolen.body.errors[0].pointer, /^\/user_groups\/0\/static_users\/0\/password_hash$/);
+      assert.equal((await api.call('GET', '/tenants/other')).etag, other.etag);
+    });
+
+    test('the same password pushed again is the same release', async (t) => {
+      const api = await open(t);
+      const config = smallConfig(nextPort());
+      await tenant(api, 'acme', config);
+      const same = await api.call('PUT', '/tenants/acme/config', { body: config, match: '*' });
+      assert.equal(same.body.changed, false, same.text);
+      config.user_groups[0]!.static_users[0]!.password = 'another';
+      assert.equal((await api.call('PUT', '/tenants/acme/config', { body: config, match: '*' })).body.changed, true);
+    });
+
+    test('pages of a list are stable while others write', async (t) => {
+      const api = await open(t);
+      const users = Array.from({ length: 25 }, (_, i) => ({ name: `u${String(i).padStart(2, '0')}` }));
+      await tenant(api, 'acme', { user_groups: [{ name: 'staff', type: 'basic', static_users: users }] });
+      const seen: string[] = [];
+      let cursor = '';
+      do {
+        const got = await api.call('GET', `/tenants/acme/users?limit=10${cursor && `&cursor=${cursor}`}`);
+        assert.equal(got.status, 200, got.text);
+        seen.push(...got.body.items.map((u: { username: string }) => u.username));
+        if (!cursor) {
+          await api.call('DELETE', '/tenants/acme/users/u03', { match: '*' });
+          await api.call('POST', '/tenants/acme/users', { body: { username: 'u00a', user_group: 'staff' } });
+        }
+        cursor = got.body.next_cursor ?? '';
+      } while (cursor);
+      assert.deepEqual(
+        seen,
+        users.map((u) => u.name),
+      );
+      assert.equal((await api.call('GET', '/tenants/acme/users?cursor=xx')).status, 400);
+      assert.equal((await api.call('GET', '/tenants/acme/users?limit=1001')).status, 400);
+    });
+
+    test('each change leaves an audit event with before and after, and of secrets only that they are', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      await api.call('PUT', '/tenants/acme/escapers/out', {
+        body: { type: 'proxy_http', proxy_addr: ['127.0.0.1:3128'], username: 'u', password: 'very secret' },
+        match: '*',
+        headers: { 'x-request-id': 'my-request' },
+      });
+      const { body } = await api.call('GET', '/tenants/acme/audit');
+      const event = body.items[0];
+      assert.deepEqual(
+        [event.action, event.target, event.actor, event.request_id, event.version],
+        ['escapers.put', 'escapers/out', 'first admin', 'my-request', 2],
+      );
+      assert.equal(event.before['escapers/out'].type, 'direct_fixed');
+      assert.equal(event.after['escapers/out'].password, '[secret]');
+    });
+
+    test('a release keeps its document, and the database alone can tell it', async (t) => {
+      const api = await open(t);
+      const config = smallConfig(nextPort());
+      await tenant(api, 'acme', config);
+      await api.call('PUT', '/tenants/acme/config?message=emptied', { body: {}, match: '*' });
+      const first = await api.call('GET', '/tenants/acme/releases/1');
+      assert.equal(first.body.config.servers[0].name, 'main');
+      const second = await api.call('GET', '/tenants/acme/releases/2');
+      assert.deepEqual(
+        [second.body.message, second.body.author, second.body.config.servers],
+        ['emptied', 'first admin', []],
+      );
+      assert.equal((await api.call('GET', '/tenants/acme/releases/3')).status, 404);
+    });
+
+    test('a write while the store is away is accepted as pending, and goes live when it is back', async (t) => {
+      const flaky = await flakyStore(t);
+      const api = await open(t, { store: flaky.store });
+      api.app.context.publisher.start(20);
+      await tenant(api, 'acme');
+      flaky.away = true;
+      const put = await api.call('POST', '/tenants/acme/escapers', { body: { name: 'no', type: 'dummy_deny' } });
+      assert.equal(put.status, 201);
+      assert.equal(put.headers['arcus-release-state'], 'pending');
+      const more = await api.call('POST', '/tenants/acme/escapers', { body: { name: 'no2', type: 'dummy_deny' } });
+      assert.equal(more.headers['arcus-release-state'], 'pending');
+      flaky.away = false;
+      await until(async () => (await flaky.store.getHead('acme'))?.head.stable.version === 3);
+      await until(async () => (await api.call('GET', '/tenants/acme/releases')).body.items[0].state === 'published');
+      const states = (await api.call('GET', '/tenants/acme/releases')).body.items.map(
+        (r: { state: string }) => r.state,
+      );
+      assert.deepEqual(states, ['published', 'superseded', 'published']);
+    });
+
+    test('a service that died between commit and publish finishes the release when it starts again', async (t) => {
+      const flaky = await flakyStore(t);
+      const database = await newDatabase();
+      const first = await testApi({ store: flaky.store, ...(database === undefined ? {} : { database }) });
+      flaky.away = true;
+      const made = await first.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'x' } });
+      assert.equal(made.headers['arcus-release-state'], 'pending');
+      flaky.away = false;
+      // No reconciler ever ran in the first one; the second finds the release in the database.
+      const second = await open(t, { store: flaky.store, database: first.database });
+      assert.equal(await flaky.store.getHead('acme'), null);
+      second.app.context.publisher.start(20);
+      await until(async () => (await flaky.store.getHead('acme'))?.head.stable.version === 1);
+      await first.close();
+    });
+
+    test('a head of a deleted tenant that could not be removed goes when the store is back', async (t) => {
+      const flaky = await flakyStore(t);
+      const api = await open(t, { store: flaky.store });
+      await tenant(api, 'acme');
+      flaky.away = true;
+      assert.equal((await api.call('DELETE', '/tenants/acme', { match: '*' })).status, 204);
+      flaky.away = false;
+      assert.ok(await flaky.store.getHead('acme'));
+      api.app.context.publisher.start(20);
+      await until(async () => (await flaky.store.getHead('acme')) === null);
+    });
+
+    test('a token of one tenant sees nothing of another, not even that it is there', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme');
+      await tenant(api, 'other');
+      const made = await api.call('POST', '/tokens', { body: { name: 'ci', role: 'tenant', tenant_id: 'acme' } });
+      assert.equal(made.status, 201, made.text);
+      const { token } = made.body;
+      assert.match(token, /^arcus_[A-Za-z0-9_-]{43}$/);
+      assert.equal((await api.call('GET', '/tenants/acme', { token })).status, 200);
+      const paths = [
+        '',
+        '/config',
+        '/config/status',
+        '/escapers',
+        '/escapers/x',
+        '/users',
+        '/releases',
+        '/metrics',
+        '/audit',
+      ];
+      for (const path of paths) {
+        const other = await api.call('GET', `/tenants/other${path}`, { token });
+        const nobody = await api.call('GET', `/tenants/nobody${path}`, { token });
+        assert.deepEqual([other.status, nobody.status], [404, 404], path);
+        assert.deepEqual({ ...other.body, instance: '' }, { ...nobody.body, instance: '' });
+      }
+      const write = { body: { type: 'dummy_deny' }, token };
+      assert.equal((await api.call('PUT', '/tenants/other/escapers/x', write)).status, 404);
+      assert.equal((await api.call('PUT', '/tenants/acme/escapers/x', write)).status, 201);
+      const list = await api.call('GET', '/tenants', { token });
+      assert.deepEqual(
+        list.body.items.map((item: { tenant_id: string }) => item.tenant_id),
+        ['acme'],
+      );
+      for (const path of ['/workers', '/tokens', '/audit', '/metrics', '/config/global']) {
+        assert.equal((await api.call('GET', path, { token })).status, 403, path);
+      }
+      assert.equal((await api.call('DELETE', '/tenants/acme', { token, match: '*' })).status, 403);
+      await api.call('DELETE', '/tenants/acme', { match: '*' });
+      assert.equal((await api.call('GET', '/tenants', { token })).status, 401, 'a tenant takes its tokens along');
+    });
+
+    test('the shared config is read and written like a tenant’s, and is no tenant', async (t) => {
+      const api = await open(t);
+      const got = await api.call('GET', '/config/global');
+      assert.equal(got.status, 200);
+      const body = { escapers: [{ name: 'no', type: 'dummy_deny' }] };
+      assert.equal((await api.call('PUT', '/config/global', { body })).status, 428);
+      const put = await api.call('PUT', '/config/global', { body, match: got.etag });
+      assert.deepEqual([put.status, put.body.version], [200, 1]);
+      assert.equal((await api.call('POST', '/config/reload')).body.version, 2);
+      assert.equal((await api.store.getHead('_global'))?.head.stable.version, 2);
+      assert.deepEqual((await api.call('GET', '/tenants')).body.items, []);
+      assert.equal((await api.call('GET', '/tenants/_global')).status, 404);
+      assert.equal((await api.call('DELETE', '/tenants/_global', { match: '*' })).status, 403);
+    });
+
+    test('a dry run checks everything and stores nothing', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme');
+      const yaml = 'escapers:\n  - name: no\n    type: dummy_deny\n';
+      const headers = { 'content-type': 'application/yaml' };
+      const dry = await api.call('PUT', '/tenants/acme/config?dry_run=true', { body: yaml, headers });
+      assert.deepEqual([dry.status, dry.body.changed, dry.body.state], [200, true, 'dry_run'], dry.text);
+      assert.deepEqual((await api.call('GET', '/tenants/acme/config')).body.escapers, []);
+      const bad = await api.call('PUT', '/tenants/acme/config?dry_run=true', {
+        body: 'escapers: [{name: x}]',
+        headers,
+      });
+      assert.equal(bad.status, 422);
+      const put = await api.call('PUT', '/tenants/acme/config', { body: yaml, headers, match: '*' });
+      assert.equal(put.body.changed, true, put.text);
+    });
+
+    test('two services on one database lose no write of the same tenant', { skip: name === 'SQLite' }, async (t) => {
+      const flaky = await flakyStore(t);
+      const one = await open(t, { store: flaky.store });
+      const two = await open(t, { store: flaky.store, database: one.database });
+      await tenant(one, 'acme');
+      const token = one.admin;
+      const answers = await Promise.all(
+        Array.from({ length: 30 }, (_, i) =>
+          (i % 2 ? one : two).call('POST', '/tenants/acme/escapers', {
+            body: { name: `e${i}`, type: 'dummy_deny' },
+            token,
+          }),
+        ),
+      );
+      assert.deepEqual([...new Set(answers.map((a) => a.status))], [201]);
+      for (const api of [one, two]) {
+        const got = await api.call('GET', '/tenants/acme/config', { token });
+        assert.equal(got.body.escapers.length, 30);
+      }
+      assert.equal((await flaky.store.getHead('acme'))?.head.stable.version, 31);
+    });
+  });
+}
+
+/** A file store that can be away. */
+async function flakyStore(t: TestContext): Promise<{ store: ConfigStore; away: boolean }> {
+  const { openStore } = await import('@arcus/control/open.ts');
+  const { tempDir } = await import('@arcus/testkit/temp.ts');
+  const dir = tempDir('store');
+  const real = await openStore(`file:${dir.path}/store`);
+  t.after(async () => {
+    await real.close();
+    dir.close();
+  });
+  const flaky = {
+    away: false,
+    store: new Proxy(real, {
+      get(target, key) {
+        const value = Reflect.get(target, key) as unknown;
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]) =>
+          flaky.away && key !== 'close' && key !== 'watchHeads'
+            ? Promise.reject(new StoreUnavailable('away'))
+            : value.apply(target, args);
+      },
+    }),
+  };
+  return flaky;
+}
