@@ -27,6 +27,14 @@ export class StoreUnavailable extends Error {
   }
 }
 
+/** The store refused who we are: wrong password, no permission, a certificate that does not fit. */
+export class StoreRefused extends StoreUnavailable {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'StoreRefused';
+  }
+}
+
 /** A value in the store is not what its key promises (wrong hash, unknown field, newer schema). */
 export class StoreCorrupt extends Error {
   constructor(message: string) {
@@ -37,7 +45,10 @@ export class StoreCorrupt extends Error {
 
 /** A worker's presence: its record and its statuses, kept alive until closed or until its process dies. */
 export interface WorkerLease {
-  /** Replaces the record. Calls may overlap: the newest wins. */
+  /**
+   * Replaces the record. Calls may overlap: the newest wins. As `report`, rejects with StoreUnavailable when it can't
+   * be said now; it is said by itself later.
+   */
   update(record: WorkerRecord): Promise<void>;
   /**
    * Says what the worker runs of some tenants; null takes a status back. Newest wins. What was said is said again
@@ -46,6 +57,16 @@ export interface WorkerLease {
   report(statuses: ReadonlyMap<string, TenantStatus | null>): Promise<void>;
   /** Removes the record and all statuses. */
   close(): Promise<void>;
+}
+
+/** A head that is there and makes no sense. Whoever knows the right one may replace it: `putHead` with `revision`. */
+export class HeadInvalid extends StoreCorrupt {
+  readonly revision: Revision;
+  constructor(reason: string, revision: Revision) {
+    super(reason);
+    this.name = 'HeadInvalid';
+    this.revision = revision;
+  }
 }
 
 /**
@@ -58,9 +79,12 @@ export interface ConfigStore {
   putBlob(sha256: string, body: Uint8Array): Promise<void>;
   /** The bodies, hash checked; a missing one is StoreCorrupt. */
   getBlobs(sha256: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Which of these are not there; bodies are not looked at. */
+  missingBlobs(sha256: readonly string[]): Promise<string[]>;
   /** Immutable: storing the same again is nothing, storing another under the same version is StoreCorrupt. */
   putManifest(manifest: Manifest): Promise<void>;
   getManifest(tenant: string, version: number): Promise<Manifest | null>;
+  /** Throws HeadInvalid when the head there makes no sense. */
   getHead(tenant: string): Promise<{ head: Head; revision: Revision } | null>;
   /** Compare-and-set: `expected` is the revision seen, or null when there must be none. HeadConflict otherwise. */
   putHead(tenant: string, head: Head, expected: Revision | null): Promise<Revision>;
@@ -70,7 +94,10 @@ export interface ConfigStore {
    * ends only by `signal`.
    */
   watchHeads(signal: AbortSignal): AsyncIterable<HeadEvent>;
-  /** Puts the record under a lease of `ttlSeconds`, renewed until closed. */
+  /**
+   * Puts the record under a lease of `ttlSeconds`, renewed until closed. Resolves after the first attempt: with the
+   * store away the lease goes on trying by itself.
+   */
   leaseWorker(record: WorkerRecord, ttlSeconds: number): Promise<WorkerLease>;
   listWorkers(): Promise<WorkerRecord[]>;
   /** Worker id -> its answer for this tenant. Only of workers whose lease lives. */
