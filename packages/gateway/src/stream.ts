@@ -22,6 +22,8 @@ export interface ByteStream {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly destroyed: boolean;
+  /** True from a write that returned false until onDrain. */
+  readonly blocked: boolean;
   /**
    * A string is latin1. False when the kernel did not take all of it: the rest is read from `chunk` later, so who
    * wrote it must pause its source until onDrain. A `borrowed` chunk (see onData) is copied first.

@@ -124,6 +124,10 @@ export class TcpStream implements ByteStream {
     return this.#socket.destroyed;
   }
 
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
   write(chunk: Uint8Array | string, borrowed = false): boolean {
     if (borrowed) return this.writeBoth('', chunk as Buffer);
     const socket = this.#socket;

@@ -67,6 +67,9 @@ export class PrefixedStream implements ByteStream {
   get destroyed(): boolean {
     return this.#inner.destroyed;
   }
+  get blocked(): boolean {
+    return this.#inner.blocked;
+  }
   write(chunk: Uint8Array | string, borrowed?: boolean): boolean {
     return this.#inner.write(chunk, borrowed);
   }

@@ -56,6 +56,10 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   /** The rest of the read that ended with a head, while that head is looked at. */
   #tail: Buffer | null = null;
   #tailBorrowed = false;
+  /** The first byte of a head has come. */
+  #headBegun = false;
+  /** The one empty line that may come before a request has come. */
+  #emptyLine = false;
   #requests = 0;
   #closing = false;
   #ended = false;
@@ -91,7 +95,8 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   get last(): boolean {
     return (
       this.#draining ||
-      this.#ended ||
+      // Requests that came before its FIN are still answered.
+      (this.#ended && this.#pending === '') ||
       this.#binding.server === null ||
       this.#requests >= this.#server.context.limits.requests_per_connection
     );
@@ -119,7 +124,9 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   }
 
   onDrain(): void {
-    this.#exchange?.clientDrain();
+    if (this.#closing) this.arm(LINGER_MS);
+    else if (this.#exchange) this.#exchange.clientDrain();
+    else this.next(true);
   }
 
   onClose(error: Error | null): void {
@@ -155,11 +162,10 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       this.close();
       return;
     }
-    this.arm(this.#server.context.limits.keepalive_idle_ms);
-    if (this.#pending !== '') {
-      this.stream.resume();
-      this.#read();
-    } else if (this.last) this.close();
+    if (!this.#headBegun) this.arm(this.#server.context.limits.keepalive_idle_ms);
+    this.stream.resume();
+    if (this.#pending !== '') this.#read();
+    else if (this.last) this.close();
   }
 
   /** The stream now belongs to a relay; this connection only keeps its place among the open ones. */
@@ -196,8 +202,13 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     this.#closing = true;
     this.stream.end();
     this.stream.resume();
-    if (this.#ended) this.arm(LINGER_MS * 5);
-    else this.arm(LINGER_MS);
+    // What waits for a slow reader must reach it first.
+    this.arm(this.stream.blocked ? this.#server.context.limits.body_idle_ms : LINGER_MS);
+  }
+
+  /** Answers that this connection is not wanted, before it asks for anything, and ends it. */
+  reject(error: GatewayError): void {
+    this.#refuse(error, null, 0);
   }
 
   /** Only the head becomes a string: what follows in a long read is most likely its body. */
@@ -228,7 +239,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       this.#hold(latin1(tail));
       return;
     }
-    this.#pending = latin1(tail);
+    this.#pending += latin1(tail);
     this.#read();
   }
 
@@ -242,7 +253,14 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     if (this.#reading) return;
     this.#reading = true;
     try {
-      while (this.#exchange === null && !this.#closing && this.#pending !== '') if (!this.#readHead()) break;
+      while (this.#exchange === null && !this.#closing && this.#pending !== '') {
+        // Who does not read its answers gets no further ones: they would pile up here.
+        if (this.stream.blocked) {
+          this.stream.pause();
+          break;
+        }
+        if (!this.#readHead()) break;
+      }
     } finally {
       this.#reading = false;
     }
@@ -259,24 +277,29 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     const { limits } = server.context;
     let text = this.#pending;
     // RFC 9112 section 2.2: an empty line before the request line is let through.
-    if (text.charCodeAt(0) === 13 && text.charCodeAt(1) === 10) {
+    if (!this.#emptyLine && text.charCodeAt(0) === 13 && text.charCodeAt(1) === 10) {
       text = text.slice(2);
       this.#pending = text;
       this.#searched = 0;
+      this.#emptyLine = true;
       if (text === '') return false;
     }
     const found = text.indexOf('\r\n\r\n', this.#searched);
     if (found < 0) {
-      if (this.#searched === 0) this.arm(limits.head_ms);
+      if (!this.#headBegun) this.arm(limits.head_ms);
+      this.#headBegun = true;
+      const wrong = unfinished(text, this.#searched, limits);
       this.#searched = Math.max(0, text.length - 3);
-      const wrong = unfinished(text, limits);
       if (wrong) this.#refuse(wrong, null);
+      else if (this.#ended) this.close();
       return false;
     }
     const end = found + 4;
     this.#searched = 0;
+    this.#headBegun = false;
+    this.#emptyLine = false;
     if (end > limits.header_bytes) {
-      this.#refuse(new GatewayError('headers_too_large', `the head is longer than ${limits.header_bytes} bytes`), null);
+      this.#refuse(tooLong(text, limits), null);
       return false;
     }
     const head = parseRequestHead(text, end, { line: limits.request_line_bytes, fields: limits.header_fields });
@@ -295,7 +318,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     if (authority === null || head.authority !== this.#lastText || tunnel) {
       const parsed = parseAuthority(head.authority, tunnel ? 0 : 80);
       if (isRefused(parsed)) {
-        this.#refuse(new GatewayError('bad_request', `request target: ${parsed.reason}`), head);
+        this.#refuse(new GatewayError('bad_request', `request target: ${parsed.reason}`), head, headBytes);
         return;
       }
       authority = parsed;
@@ -305,12 +328,12 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     if (head.host !== head.authority && head.hasHost) {
       const wrong = this.#hostFault(context, head, authority);
       if (wrong) {
-        this.#refuse(wrong, head);
+        this.#refuse(wrong, head, headBytes);
         return;
       }
     }
-    if (head.via !== '' && head.via.includes(context.services.worker)) {
-      this.#refuse(new GatewayError('loop_detected', 'this worker is in Via already'), head);
+    if (head.via !== '' && passedBy(head.via, context.services.worker)) {
+      this.#refuse(new GatewayError('loop_detected', 'this worker is in Via already'), head, headBytes);
       return;
     }
     this.#requests++;
@@ -347,7 +370,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
 
   /** The authority of the target wins (RFC 9112 section 3.2.2); a Host that is no host at all is refused. */
   #hostFault(context: HttpServerContext, head: RequestHead, authority: Authority): GatewayError | null {
-    if (head.host === '') return null;
+    if (head.host === '' && context.hostMismatch === 'rewrite') return null;
     const tunnel = head.method === 'CONNECT';
     const host = parseAuthority(head.host, tunnel ? authority.port : 80);
     if (isRefused(host)) return new GatewayError('bad_request', `Host: ${host.reason}`);
@@ -357,7 +380,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   }
 
   /** Answers a message that did not become a session, and closes. It is counted and logged all the same. */
-  #refuse(error: GatewayError, head: RequestHead | null): void {
+  #refuse(error: GatewayError, head: RequestHead | null, read = this.#pending.length): void {
     const { context } = this.#server;
     const session = new LiveSession(context, {
       purpose: 'forward',
@@ -375,7 +398,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       authority: head?.authority ?? '',
     });
     session.status = error.status;
-    session.bytes_in = this.#pending.length;
+    session.bytes_in = read;
     session.bytes_out = answer.length;
     this.stream.write(answer);
     session.record(error);
@@ -383,13 +406,28 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   }
 }
 
+/** A line feed without its carriage return, or one the other way round. */
+const BARE = /(?<!\r)\n|\r(?!\n|$)/g;
+
 /** What can be said of a head before its end has come: nobody may make us wait for what is wrong already. */
-function unfinished(text: string, limits: HttpLimits): GatewayError | null {
+function unfinished(text: string, searched: number, limits: HttpLimits): GatewayError | null {
   const line = text.indexOf('\r\n');
-  if (line < 0 && text.length > limits.request_line_bytes)
-    return new GatewayError('uri_too_long', 'the request line is too long');
-  if (text.length > limits.header_bytes)
-    return new GatewayError('headers_too_large', `the head is longer than ${limits.header_bytes} bytes`);
-  if (/(?:^|[^\r])\n|\r[^\n]/.test(text)) return new GatewayError('bad_request', 'a bare carriage return or line feed');
+  // A CR that ends the line may be there without its LF.
+  const most = limits.request_line_bytes + (line < 0 && text.endsWith('\r') ? 1 : 0);
+  if (text.length > limits.header_bytes || (line < 0 && text.length > most)) return tooLong(text, limits);
+  BARE.lastIndex = Math.max(0, searched - 1);
+  if (BARE.test(text)) return new GatewayError('bad_request', 'a bare carriage return or line feed');
   return null;
+}
+
+function tooLong(text: string, limits: HttpLimits): GatewayError {
+  const line = text.indexOf('\r\n');
+  if ((line < 0 ? text.length : line) > limits.request_line_bytes)
+    return new GatewayError('uri_too_long', `the request line is longer than ${limits.request_line_bytes} bytes`);
+  return new GatewayError('headers_too_large', `the head is longer than ${limits.header_bytes} bytes`);
+}
+
+/** Is `worker` the received-by of one member of this Via? RFC 9110 section 7.6.3. */
+function passedBy(via: string, worker: string): boolean {
+  return via.includes(worker) && via.split(',').some((member) => member.trim().split(/[ \t]+/)[1] === worker);
 }

@@ -49,6 +49,8 @@ export class UpstreamPool {
     if (list === undefined) return null;
     for (;;) {
       const connection = list.pop();
+      // An origin that has no idle connection leaves nothing behind.
+      if (list.length === 0) this.#idle.delete(key);
       if (connection === undefined) return null;
       if (connection.leave()) return connection;
     }
@@ -74,10 +76,9 @@ export class UpstreamPool {
 
   /** The pool's own: takes a connection in, or refuses. */
   put(connection: PooledConnection): boolean {
-    if (this.#closed) return false;
     const list = this.#idle.get(connection.key);
+    if (this.#closed || (list?.length ?? 0) >= this.settings.max_idle_per_origin) return false;
     if (list === undefined) this.#idle.set(connection.key, [connection]);
-    else if (list.length >= this.settings.max_idle_per_origin) return false;
     else list.push(connection);
     return true;
   }
