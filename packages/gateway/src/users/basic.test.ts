@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, describe, it, mock } from 'node:test';
+import { GatewayError } from '../errors.ts';
+import type { User, UserGroup } from '../kind.ts';
+import { hashPassword } from '../password.ts';
+import { testGraph } from '../testing/graph.ts';
+import { testServices } from '../testing/services.ts';
+import { HashLimiter } from './limiter.ts';
+
+const test = testServices();
+after(() => test.close());
+
+const hash = await hashPassword('right');
+const sha1 = (salt: string, password: string) => createHash('sha1').update(`${salt}${password}`).digest('hex');
+const login = (text: string) => Buffer.from(text, 'utf8').toString('base64');
+
+type UserInput = { name: string } & Record<string, unknown>;
+function group(users: UserInput[], more: Parameters<typeof testGraph>[2] & { seconds?: number } = {}) {
+  const { seconds = 60, ...options } = more;
+  const config = { name: 'staff', type: 'basic' as const, static_users: users, auth_cache_seconds: seconds };
+  const graph = testGraph({ user_groups: [config] }, test.services, options);
+  return { graph, users: graph.user_groups.get('staff') as UserGroup };
+}
+
+describe('a user of a basic group', () => {
+  it('is let in with the right password and no other', async () => {
+    const { users } = group([{ name: 'alice', password_hash: hash }]);
+    const alice = await users.authenticate(login('alice:right'));
+    assert.deepEqual([alice?.name, alice?.group, alice?.blocked], ['alice', 'staff', false]);
+    for (const text of ['alice:wrong', 'alice:', 'alice', 'Alice:right', 'bob:right', ':', '', 'alice:right ']) {
+      assert.equal(await users.authenticate(login(text)), null, text);
+    }
+    assert.equal(await users.authenticate('not base64!'), null);
+    assert.equal(await users.authenticate(Buffer.from('alice:\xff', 'latin1').toString('base64')), null);
+    assert.equal(await users.authenticate('A'.repeat(10_000)), null);
+  });
+
+  it('may have a colon and letters of any script in the password', async () => {
+    const { users } = group([{ name: 'zoë', password_hash: await hashPassword('pass:wörd:') }]);
+    assert.equal((await users.authenticate(login('zoë:pass:wörd:')))?.name, 'zoë');
+  });
+
+  it('can have an imported salted hash', async () => {
+    const { users } = group([{ name: 'bob', token: { salt: 'pepper', sha1: sha1('pepper', 'right') } }]);
+    assert.equal((await users.authenticate(login('bob:right')))?.name, 'bob');
+    assert.equal(await users.authenticate(login('bob:wrong')), null);
+  });
+
+  it('without any credential cannot log in', async () => {
+    const { users } = group([{ name: 'dave' }, { name: 'alice', password_hash: hash }]);
+    assert.equal(await users.authenticate(login('dave:')), null);
+    assert.equal(await users.authenticate(login('dave:right')), null);
+  });
+
+  it('that is blocked is known, so that the answer can say so', async () => {
+    const { users } = group([{ name: 'eve', password_hash: hash, blocked: true }]);
+    assert.equal((await users.authenticate(login('eve:right')))?.blocked, true);
+  });
+
+  it('may go only where the filters say', async () => {
+    const filter = { exact: ['ok.example', '198.51.100.7'], child: ['*.safe.example'] };
+    const { users } = group([
+      { name: 'alice', password_hash: hash, dst_port_filter: [80], dst_host_filter_set: filter },
+    ]);
+    const alice = (await users.authenticate(login('alice:right'))) as User;
+    assert.deepEqual([alice.ports?.has(80), alice.ports?.has(443)], [true, false]);
+    for (const host of ['ok.example', '198.51.100.7', 'safe.example', 'a.b.safe.example']) {
+      assert.equal(alice.denies(host), null, host);
+    }
+    for (const host of ['example', 'x.ok.example', 'unsafe.example', '198.51.100.8']) {
+      assert.match(alice.denies(host) ?? '', /alice/, host);
+    }
+  });
+
+  it('whose hash cannot be unsealed is denied', async () => {
+    const unseal = (value: string, place: string) => {
+      assert.equal(place, 'test/user_groups/staff/static_users/alice/password_hash');
+      if (value.endsWith('good')) return hash;
+      throw new Error('wrong key');
+    };
+    const bad = group([{ name: 'alice', password_hash: 'sealed:v1:k1:bad' }], { unseal });
+    assert.equal(await bad.users.authenticate(login('alice:right')), null);
+    const good = group([{ name: 'alice', password_hash: 'sealed:v1:k1:good' }], { unseal });
+    assert.equal((await good.users.authenticate(login('alice:right')))?.name, 'alice');
+  });
+});
+
+describe('a login', () => {
+  it('is answered at once while it is remembered, and checked again later', async () => {
+    const { users } = group([{ name: 'alice', password_hash: hash }]);
+    const first = users.authenticate(login('alice:right'));
+    assert.ok(first instanceof Promise);
+    const alice = await first;
+    assert.equal(users.authenticate(login('alice:right')), alice, 'no promise: the same user at once');
+    test.time += 60_000;
+    assert.ok(users.authenticate(login('alice:right')) instanceof Promise);
+  });
+
+  it('that is wrong is refused at once when it comes again, for a while', async () => {
+    const { users } = group([{ name: 'alice', password_hash: hash }]);
+    await users.authenticate(login('alice:wrong'));
+    assert.equal(users.authenticate(login('alice:wrong')), null);
+    test.time += 5_000;
+    assert.ok(users.authenticate(login('alice:wrong')) instanceof Promise);
+  });
+
+  it('on many connections at once is checked once', async () => {
+    const { users } = group([{ name: 'alice', password_hash: hash }]);
+    const all = Array.from({ length: 20 }, () => users.authenticate(login('alice:right')));
+    assert.equal(new Set(all).size, 1);
+    assert.equal((await all[0])?.name, 'alice');
+  });
+
+  it('is not remembered where the config says so', async () => {
+    const { users } = group([{ name: 'alice', password_hash: hash }], { seconds: 0 });
+    await users.authenticate(login('alice:right'));
+    assert.ok(users.authenticate(login('alice:right')) instanceof Promise);
+  });
+
+  it('survives a release that changes another user, and takes the new settings at once', async () => {
+    const one = group([{ name: 'alice', password_hash: hash }]);
+    await one.users.authenticate(login('alice:right'));
+    const two = group([{ name: 'alice', password_hash: hash, blocked: true }, { name: 'new' }], {
+      version: 2,
+      previous: one.graph,
+    });
+    const alice = two.users.authenticate(login('alice:right')) as User;
+    assert.equal(alice.blocked, true);
+    one.graph.retire();
+    two.graph.retire();
+  });
+
+  it('does not survive a release that changes or removes the password', async () => {
+    const one = group([{ name: 'alice', password_hash: hash }]);
+    await one.users.authenticate(login('alice:right'));
+    const users = [{ name: 'alice', password_hash: await hashPassword('other') }];
+    for (const now of [users, [], [{ name: 'alice' }]]) {
+      const two = group(now, { version: 2, previous: one.graph });
+      assert.equal(await two.users.authenticate(login('alice:right')), null);
+    }
+  });
+
+  it('of an unknown user costs a slow hash as a wrong password does', async () => {
+    const { users } = group([{ name: 'alice', password_hash: hash }]);
+    const slow = mock.method(HashLimiter.prototype, 'run');
+    for (const text of ['alice:wrong', 'nobody:wrong']) {
+      slow.mock.resetCalls();
+      await users.authenticate(login(text));
+      assert.equal(slow.mock.callCount(), 1, text);
+    }
+    slow.mock.restore();
+  });
+});
+
+describe('a flood of wrong passwords', () => {
+  it('is refused beyond a bound, with an error that says to try again', async () => {
+    const { users } = group([{ name: 'alice', password_hash: hash }]);
+    const attempts = await Promise.allSettled(
+      Array.from({ length: 80 }, async (_, i) => users.authenticate(login(`alice:guess${i}`))),
+    );
+    const refused = attempts.filter((a) => a.status === 'rejected');
+    assert.ok(refused.length > 0);
+    for (const r of refused) assert.ok(r.reason instanceof GatewayError && r.reason.code === 'unavailable');
+    for (const a of attempts) if (a.status === 'fulfilled') assert.equal(a.value, null);
+  });
+
+  it('against one group delays another one only by a turn', async () => {
+    const limiter = new HashLimiter();
+    const order: string[] = [];
+    const gates: (() => void)[] = [];
+    const job = (name: string) => () =>
+      new Promise<void>((resolve) => {
+        order.push(name);
+        gates.push(resolve);
+      });
+    const [flood, victim] = [{}, {}];
+    const all = Array.from({ length: 10 }, (_, i) => limiter.run(flood, job(`flood${i}`)));
+    all.push(limiter.run(victim, job('victim')));
+    for (let i = 0; i < all.length; i++) {
+      while (gates.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      gates.shift()!();
+    }
+    await Promise.all(all);
+    assert.ok(order.indexOf('victim') <= 3, order.join(' '));
+    assert.equal(order.length, 11);
+  });
+});
