@@ -150,6 +150,13 @@ export class LiveSession implements Session {
     return user instanceof Promise ? user.then((u) => this.#permit(u)) : this.#permit(user);
   }
 
+  /** May a request be answered here, without going anywhere? Throws or rejects with GatewayError. */
+  vet(): void | Promise<void> {
+    this.#tenant();
+    const user = this.#auth();
+    return user instanceof Promise ? user.then((u) => this.#policy(u)) : this.#policy(user);
+  }
+
   /** Another connection for the same session, when a reused one had died. */
   reroute(): Egress | Promise<Egress> {
     return this.#routed(this.context.escaper.connect(this.target, this, this.purpose, true));

@@ -1,5 +1,6 @@
 /** One client connection that speaks HTTP/1 to the proxy: requests one after another, each a session of its own. */
 
+import { hasBareLineEnd } from '@arcus/protocol/http1/grammar.ts';
 import { isRefused, parseRequestHead, type RequestHead } from '@arcus/protocol/http1/request.ts';
 import { type Authority, parseAuthority } from '@arcus/protocol/http1/target.ts';
 import { latin1 } from '../bytes.ts';
@@ -89,6 +90,11 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
 
   get client(): string {
     return this.stream.remoteAddress;
+  }
+
+  /** The client has sent its FIN. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** Will no further request be taken? */
@@ -406,17 +412,14 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   }
 }
 
-/** A line feed without its carriage return, or one the other way round. */
-const BARE = /(?<!\r)\n|\r(?!\n|$)/g;
-
 /** What can be said of a head before its end has come: nobody may make us wait for what is wrong already. */
 function unfinished(text: string, searched: number, limits: HttpLimits): GatewayError | null {
   const line = text.indexOf('\r\n');
   // A CR that ends the line may be there without its LF.
   const most = limits.request_line_bytes + (line < 0 && text.endsWith('\r') ? 1 : 0);
   if (text.length > limits.header_bytes || (line < 0 && text.length > most)) return tooLong(text, limits);
-  BARE.lastIndex = Math.max(0, searched - 1);
-  if (BARE.test(text)) return new GatewayError('bad_request', 'a bare carriage return or line feed');
+  if (hasBareLineEnd(text, Math.max(0, searched - 1)))
+    return new GatewayError('bad_request', 'a bare carriage return or line feed');
   return null;
 }
 

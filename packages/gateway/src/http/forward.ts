@@ -1,6 +1,7 @@
 /** A forward request: the client's request to the site, the site's answer to the client. */
 
 import { ChunkedScanner } from '@arcus/protocol/http1/chunked.ts';
+import { hasBareLineEnd } from '@arcus/protocol/http1/grammar.ts';
 import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
 import { type Framing, parseResponseHead, type ResponseHead, responseFraming } from '@arcus/protocol/http1/response.ts';
 import { latin1 } from '../bytes.ts';
@@ -17,6 +18,18 @@ import { interimText, lastRecipientText, requestText, responseText, upgradeText 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 /** So much of a read is looked at as text while a head is expected: most heads, and short bodies with them. */
 const HEAD_WINDOW = 2048;
+
+/** RFC 9110 section 7.8: only to a protocol that was offered. */
+const offered = (list: string, chosen: string): boolean => {
+  const offers = list.toLowerCase().split(',');
+  return (
+    chosen !== '' &&
+    chosen
+      .toLowerCase()
+      .split(',')
+      .every((c) => offers.some((o) => o.trim() === c.trim()))
+  );
+};
 
 export class Forward implements Exchange, StreamReceiver {
   readonly #connection: HttpConnection;
@@ -45,6 +58,9 @@ export class Forward implements Exchange, StreamReceiver {
   #persist = false;
   #upstreamPersist = false;
   #answered = false;
+  #interims = 0;
+  /** The site was asked to switch protocols. */
+  #upgradeAsked = false;
 
   constructor(
     connection: HttpConnection,
@@ -69,7 +85,13 @@ export class Forward implements Exchange, StreamReceiver {
     try {
       if (head.contentLength > this.#context.limits.body_bytes) throw new GatewayError('body_too_large');
       if (head.maxForwards === 0 && (head.method === 'TRACE' || head.method === 'OPTIONS')) {
-        this.#answerLast();
+        const asked = this.#session.vet();
+        if (asked instanceof Promise)
+          asked.then(
+            () => this.#answerLast(),
+            (error) => this.#fail(error),
+          );
+        else this.#answerLast();
         return;
       }
       const way = this.#session.admit();
@@ -143,11 +165,12 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   timeout(): void {
-    const error = !this.#requestDone
-      ? new GatewayError('request_timeout', 'the request body stopped')
-      : this.#egress === null
+    const error =
+      this.#egress === null
         ? new GatewayError('connect_timeout', 'no way out in time')
-        : new GatewayError('response_timeout');
+        : this.#requestDone || this.#egress.stream.blocked
+          ? new GatewayError('response_timeout')
+          : new GatewayError('request_timeout', 'the request body stopped');
     this.#fail(error);
   }
 
@@ -160,6 +183,7 @@ export class Forward implements Exchange, StreamReceiver {
     }
     this.#egress = egress;
     egress.stream.receiver = this;
+    this.#upgradeAsked = this.#requestDone && this.#head.upgrade !== '';
     const head = requestText(
       this.#head,
       this.#authority,
@@ -204,6 +228,8 @@ export class Forward implements Exchange, StreamReceiver {
         this.#pending = text;
         if (text.length > header_bytes)
           this.#fail(new GatewayError('upstream_invalid', 'the head of the answer is too long'));
+        else if (hasBareLineEnd(text, 0))
+          this.#fail(new GatewayError('upstream_invalid', 'a bare carriage return or line feed'));
         return;
       }
       const end = found + 4;
@@ -253,19 +279,21 @@ export class Forward implements Exchange, StreamReceiver {
 
   /** RFC 9110 section 15.2: passed on, but not to a client that would not understand. */
   #interim(head: ResponseHead): void {
+    this.#interims++;
     if (this.#head.minor === 0) return;
-    const text = interimText(head);
+    const text = interimText(head, this.#context.via);
     this.#session.bytes_out += text.length;
-    this.#connection.stream.write(text);
+    if (!this.#connection.stream.write(text)) this.#egress!.stream.pause();
   }
 
   /** `text` holds the head up to `end`, `chunk` the first bytes of the body from `from` on. */
   #answer(head: ResponseHead, text: string, end: number, chunk: Buffer, from: number): void {
     const request = this.#head;
-    const session = this.#session;
     this.#response = head;
     this.#framing = responseFraming(head, request.method);
-    this.#upstreamPersist = head.persistent && this.#framing !== 'close';
+    // 204 with a body all the same (RFC 9112 section 6.3 ignores it): its bytes must not be anybody's answer.
+    const odd = head.status === 204 && (head.chunked || head.contentLength > 0);
+    this.#upstreamPersist = head.persistent && this.#framing !== 'close' && !odd;
     this.#unchunk = this.#framing === 'chunked' && request.minor === 0;
     if (this.#framing === 'length') this.#responseLeft = head.contentLength;
     else if (this.#framing === 'chunked') this.#responseChunks = new ChunkedScanner();
@@ -275,14 +303,14 @@ export class Forward implements Exchange, StreamReceiver {
       request.minor === 1 &&
       this.#framing !== 'close' &&
       this.#requestDone &&
+      // What the client sent ahead was meant for the other protocol: it is never read as a request.
+      !this.#upgradeAsked &&
       !this.#connection.last;
-    session.status = head.status;
-    this.#answered = true;
 
     const out = responseText(head, this.#unchunk, this.#persist, this.#context.via);
     const left = chunk.length - from;
-    session.bytes_out += out.length;
     if (this.#framing === 'none') {
+      this.#begun(out);
       this.#connection.stream.write(out);
       // Bytes behind an answer that has no body belong to nobody: the connection is not used again.
       if (left > 0) this.#upstreamPersist = false;
@@ -291,17 +319,18 @@ export class Forward implements Exchange, StreamReceiver {
     }
     this.#connection.arm(this.#context.limits.body_idle_ms);
     if (left === 0) {
+      this.#begun(out);
       if (!this.#connection.stream.write(out)) this.#egress!.stream.pause();
       return;
     }
     if (this.#unchunk) {
-      this.#connection.stream.write(out);
-      this.#unchunked(chunk, from);
+      this.#unchunked(chunk, from, out);
       return;
     }
     const stop = this.#take(chunk, from);
     if (stop < 0) return;
-    session.bytes_out += stop - from;
+    this.#begun(out);
+    this.#session.bytes_out += stop - from;
     // Head and first bytes leave in one write; a short body is a string already.
     const flushed =
       text.length - end === left
@@ -310,12 +339,19 @@ export class Forward implements Exchange, StreamReceiver {
     this.#more(flushed);
   }
 
+  /** From here on the client has (a part of) an answer: nothing else can be said instead. */
+  #begun(out: string): void {
+    this.#answered = true;
+    this.#session.status = this.#response!.status;
+    this.#session.bytes_out += out.length;
+  }
+
   /** Body bytes of the answer: all of `chunk`. */
   #body(chunk: Buffer, borrowed: boolean): void {
     if (this.#finished) return;
     this.#connection.arm(this.#context.limits.body_idle_ms);
     if (this.#unchunk) {
-      this.#unchunked(chunk, 0);
+      this.#unchunked(chunk, 0, '');
       return;
     }
     const stop = this.#take(chunk, 0);
@@ -343,7 +379,7 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   #broken(): void {
-    this.#abort(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
+    this.#fail(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
   }
 
   #more(flushed: boolean): void {
@@ -352,23 +388,24 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   /** For an HTTP/1.0 client: the content without its framing; the end of the connection is the end of the body. */
-  #unchunked(chunk: Buffer, from: number): void {
+  #unchunked(chunk: Buffer, from: number, head: string): void {
     const parts: Buffer[] = [];
     const stop = this.#responseChunks!.scan(chunk, from, (a, b) => parts.push(chunk.subarray(a, b)));
     if (stop < 0) {
       this.#broken();
       return;
     }
+    if (stop < chunk.length) this.#upstreamPersist = false;
     const content = Buffer.concat(parts);
+    if (head !== '') this.#begun(head);
     this.#session.bytes_out += content.length;
-    if (content.length > 0 && !this.#connection.stream.write(content)) this.#egress!.stream.pause();
-    if (this.#responseChunks!.done) this.#complete();
+    this.#more(head.length + content.length === 0 || this.#connection.stream.writeBoth(head, content));
   }
 
   /** 101: from here on both sides speak something else; only when the client asked for it. */
   #upgrade(head: ResponseHead, chunk: Buffer, from: number): void {
     const egress = this.#egress!;
-    if (this.#head.upgrade === '' || head.upgrade === '') {
+    if (!this.#upgradeAsked || !offered(this.#head.upgrade, head.upgrade)) {
       this.#fail(new GatewayError('upstream_invalid', 'the site switched protocols and nobody asked'));
       return;
     }
@@ -400,9 +437,9 @@ export class Forward implements Exchange, StreamReceiver {
     });
     if (early.length > 0) {
       session.bytes_in += early.length;
-      egress.stream.write(early);
-    }
-    connection.stream.resume();
+      if (egress.stream.write(early)) connection.stream.resume();
+    } else connection.stream.resume();
+    if (connection.ended) egress.stream.end();
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -410,7 +447,8 @@ export class Forward implements Exchange, StreamReceiver {
   /** The site went away before its first byte: once more on a fresh connection, where that is safe. */
   #lost(detail: string): void {
     const egress = this.#egress!;
-    const again = egress.reused && this.#pending === '' && !this.#head.hasBody && IDEMPOTENT.has(this.#head.method);
+    const silent = this.#pending === '' && this.#interims === 0;
+    const again = egress.reused && silent && !this.#head.hasBody && IDEMPOTENT.has(this.#head.method);
     if (!again) {
       this.#fail(new GatewayError('upstream_closed', detail));
       return;

@@ -4,6 +4,9 @@ import type { ResponseHead } from '@arcus/protocol/http1/response.ts';
 import type { Egress } from '../kind.ts';
 import type { HttpServerContext } from './connection.ts';
 
+/** RFC 9110 section 7.6.3: the version is that of the message as it was received. */
+const viaLine = (via: string, minor: number): string => (minor === 1 ? via : via.replace('1.1', '1.0'));
+
 /** The request to the site, or to the next proxy. `whole`: its body, if any, has come. */
 export function requestText(
   head: RequestHead,
@@ -27,7 +30,7 @@ export function requestText(
   }
   if (context.forwardedFor !== 'remove') text += forwardedLines(head, context.forwardedFor, client);
   if (head.upgrade !== '' && whole) text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
-  return `${text}${context.via}${egress.headers}\r\n`;
+  return `${text}${viaLine(context.via, head.minor)}${egress.headers}\r\n`;
 }
 
 function forwardedLines(head: RequestHead, mode: 'append' | 'replace', client: string): string {
@@ -40,16 +43,18 @@ function forwardedLines(head: RequestHead, mode: 'append' | 'replace', client: s
 /** The final answer to the client. */
 export function responseText(head: ResponseHead, unchunk: boolean, persist: boolean, via: string): string {
   let text = `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n${head.kept}`;
-  if (head.chunked) text += unchunk ? '' : 'Transfer-Encoding: chunked\r\n';
+  // RFC 9112 section 6.1: never in a 204.
+  if (head.chunked) text += unchunk || head.status === 204 ? '' : 'Transfer-Encoding: chunked\r\n';
   else if (head.contentLength >= 0 && head.status !== 204) text += `Content-Length: ${head.contentLength}\r\n`;
   // RFC 9110 section 6.6.1: who forwards an answer without a Date adds one.
   if (!head.hasDate) text += `Date: ${new Date().toUTCString()}\r\n`;
-  return persist ? `${text}${via}\r\n` : `${text}${via}Connection: close\r\n\r\n`;
+  text += viaLine(via, head.minor);
+  return persist ? `${text}\r\n` : `${text}Connection: close\r\n\r\n`;
 }
 
 /** 1xx. */
-export const interimText = (head: ResponseHead): string =>
-  `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n${head.kept}\r\n`;
+export const interimText = (head: ResponseHead, via: string): string =>
+  `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n${head.kept}${viaLine(via, head.minor)}\r\n`;
 
 /** 101. */
 export const upgradeText = (head: ResponseHead, via: string): string =>

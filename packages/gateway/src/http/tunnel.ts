@@ -20,6 +20,8 @@ export class Tunnel implements Exchange {
   #early: Buffer[] = [];
   #earlyBytes = 0;
   #finished = false;
+  /** The auditor said no. */
+  #denied = false;
   /** The client has sent its FIN already. */
   #ended = false;
 
@@ -48,20 +50,17 @@ export class Tunnel implements Exchange {
   }
 
   clientData(chunk: Buffer): number {
-    if (this.#egress !== null) {
-      this.#first(Buffer.from(chunk));
-      return chunk.length;
-    }
     this.#early.push(Buffer.from(chunk));
     this.#earlyBytes += chunk.length;
-    if (this.#earlyBytes > MAX_EARLY) this.#connection.stream.pause();
+    if (this.#egress !== null) this.#inspect(false);
+    else if (this.#earlyBytes > MAX_EARLY) this.#connection.stream.pause();
     return chunk.length;
   }
 
   clientEnd(): void {
     this.#ended = true;
     // While an auditor waits for the first bytes a FIN means that there will be none.
-    if (this.#egress !== null) this.#join();
+    if (this.#egress !== null) this.#inspect(true);
   }
 
   clientDrain(): void {}
@@ -97,33 +96,41 @@ export class Tunnel implements Exchange {
     // speaks first must not starve, so the site's bytes end the wait too.
     egress.stream.receiver = {
       onData: (chunk, borrowed) => {
-        this.#join();
+        this.#inspect(true);
+        if (this.#denied) return;
         this.#session.bytes_out += chunk.length;
         if (!this.#connection.stream.write(chunk, borrowed)) egress.stream.pause();
       },
-      onEnd: () => this.#join(),
+      onEnd: () => {
+        this.#inspect(true);
+        if (!this.#denied) egress.stream.receiver.onEnd();
+      },
       onDrain: () => {},
-      onClose: () => this.#join(),
+      onClose: () => this.#inspect(true),
     };
-    if (this.#early.length > 0)
-      this.#first(this.#early.length === 1 ? this.#early.pop()! : Buffer.concat(this.#early.splice(0)));
-    else {
-      this.#connection.arm(this.#context.limits.tunnel_idle_ms);
-      this.#connection.stream.resume();
-      if (this.#ended) this.#join();
-    }
+    this.#connection.arm(this.#context.limits.tunnel_idle_ms);
+    if (this.#early.length > 0) this.#inspect(this.#ended);
+    else if (this.#ended) this.#join();
+    if (!this.#finished) this.#connection.stream.resume();
   }
 
-  /** The auditor's step. */
-  #first(bytes: Buffer): void {
-    const seen = this.#context.auditor!.inspectTunnel(bytes, this.#session);
-    this.#session.protocol = seen.server_name ? `${seen.protocol} ${seen.server_name}` : seen.protocol;
-    if (seen.deny !== undefined) {
-      this.#end(new GatewayError('protocol_denied', seen.deny));
-      this.#connection.stream.reset();
-      return;
+  /** The auditor's step. `last`: it must decide on what is there, no more will come before the site speaks. */
+  #inspect(last: boolean): void {
+    if (this.#finished) return;
+    if (this.#early.length > 0) {
+      const bytes = this.#early.length === 1 ? this.#early[0]! : Buffer.concat(this.#early);
+      this.#early = [bytes];
+      const seen = this.#context.auditor!.inspectTunnel(bytes, this.#session);
+      if (seen.more && !last && bytes.length < MAX_EARLY) return;
+      this.#session.protocol = seen.server_name ? `${seen.protocol} ${seen.server_name}` : seen.protocol;
+      if (seen.deny !== undefined) {
+        this.#denied = true;
+        this.#session.bytes_in += bytes.length;
+        this.#end(new GatewayError('protocol_denied', seen.deny));
+        this.#connection.stream.reset();
+        return;
+      }
     }
-    this.#early.unshift(bytes);
     this.#join();
   }
 
@@ -175,8 +182,10 @@ export class Tunnel implements Exchange {
       error instanceof GatewayError
         ? error
         : new GatewayError('internal', String((error as Error)?.message ?? error), { cause: error });
-    // Bytes behind a refused CONNECT were meant for the tunnel: never read them as a request.
+    // Bytes behind a refused CONNECT were meant for the tunnel: never read them as a request. A client that is
+    // asked for its name may try again at once.
     const persist =
+      known.status === 407 &&
       this.#early.length === 0 &&
       this.#connection.takePending().length === 0 &&
       !this.#head.hasBody &&

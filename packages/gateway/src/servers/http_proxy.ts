@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { GatewayError } from '../errors.ts';
 import { HttpConnection, type HttpServer, type HttpServerContext } from '../http/connection.ts';
 import { forwardedFor, hostMismatch, httpLimits } from '../http/options.ts';
 import {
@@ -132,8 +133,34 @@ export class HttpProxyServer implements Server, HttpServer {
     const { tenant, server } = this.context.counters;
     tenant.connections++;
     server.connections++;
-    new HttpConnection(stream, binding, this, httpServerOf, () => {});
+    const clients = clientsOf(binding);
+    const client = stream.remoteAddress;
+    const open = clients.get(client) ?? 0;
+    if (open >= this.context.limits.sessions_per_client) {
+      const connection = new HttpConnection(stream, binding, this, httpServerOf, () => {});
+      connection.reject(new GatewayError('too_many_sessions', `${open} connections of this client are open`));
+      return;
+    }
+    clients.set(client, open + 1);
+    new HttpConnection(stream, binding, this, httpServerOf, () => {
+      const left = clients.get(client)! - 1;
+      if (left === 0) clients.delete(client);
+      else clients.set(client, left);
+    });
   }
+}
+
+/** Open connections of each client address, for each bound address: connections outlive the release they came in. */
+const clientCounts = new WeakMap<Binding, Map<string, number>>();
+
+/** The counts of one binding; addresses with none are not in it. */
+export function clientsOf(binding: Binding): Map<string, number> {
+  let clients = clientCounts.get(binding);
+  if (clients === undefined) {
+    clients = new Map();
+    clientCounts.set(binding, clients);
+  }
+  return clients;
 }
 
 /** The server that the newest release put on this address, when it still speaks HTTP. */

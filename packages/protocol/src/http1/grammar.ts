@@ -18,6 +18,13 @@ export const HEX = Uint8Array.from({ length: 256 }, (_, c) =>
   c >= 48 && c <= 57 ? c - 48 : c >= 65 && c <= 70 ? c - 55 : c >= 97 && c <= 102 ? c - 87 : 255,
 );
 
+const BARE = /(?<!\r)\n|\r(?!\n|$)/g;
+/** Is there a line feed without its carriage return, or the other way round, at or behind `from`? */
+export function hasBareLineEnd(text: string, from: number): boolean {
+  BARE.lastIndex = from;
+  return BARE.test(text);
+}
+
 export const isToken = (text: string): boolean => text.length > 0 && every(TOKEN, text, 0, text.length);
 
 export function every(set: Uint8Array, text: string, from: number, to: number): boolean {
