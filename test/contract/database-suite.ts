@@ -326,7 +326,7 @@ export function databaseSuite(name: string, newDatabase: NewDatabase): void {
       const api = await open(t);
       await tenant(api, 'acme', smallConfig(nextPort()));
       await api.call('PUT', '/tenants/acme/escapers/out', {
-        body: { type: 'proxy_http', proxy_addr: ['127.0.0.1:3128'], username: 'u', password: 'very secret' },
+        body: { type: 'proxy_http', proxy_addr: '127.0.0.1:3128', proxy_username: 'u', proxy_password: 'very secret' },
         match: '*',
         headers: { 'x-request-id': 'my-request' },
       });
@@ -337,7 +337,7 @@ export function databaseSuite(name: string, newDatabase: NewDatabase): void {
         ['escapers.put', 'escapers/out', 'first admin', 'my-request', 2],
       );
       assert.equal(event.before['escapers/out'].type, 'direct_fixed');
-      assert.equal(event.after['escapers/out'].password, '[secret]');
+      assert.equal(event.after['escapers/out'].proxy_password, '[secret]');
     });
 
     test('a release keeps its document, and the database alone can tell it', async (t) => {

@@ -38,7 +38,8 @@ export async function openDb(url: string): Promise<Db> {
     return {
       kind: 'mysql',
       client,
-      write: (work) => retried(() => client.$transaction(work)),
+      // READ COMMITTED: what is read after a lock was waited for must be what its holder wrote.
+      write: (work) => retried(() => client.$transaction(work, { isolationLevel: 'ReadCommitted' })),
       close: () => client.$disconnect(),
     };
   }
@@ -60,11 +61,30 @@ async function retried<T>(run: () => Promise<T>): Promise<T> {
     try {
       return await run();
     } catch (error) {
-      // P2034: write conflict or deadlock, the transaction was rolled back whole.
-      if (attempt === attempts || !isPrismaError(error, 'P2034')) throw error;
+      // Write conflict or deadlock: the transaction was rolled back whole.
+      if (attempt === attempts || !isConflict(error)) throw error;
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * attempt));
     }
   }
+}
+
+/** What the driver said, below Prisma's error. */
+function driverCause(error: unknown): { kind?: unknown; originalCode?: unknown } {
+  const { meta } = error as { meta?: { driverAdapterError?: { cause?: object } } };
+  return meta?.driverAdapterError?.cause ?? {};
+}
+
+const isConflict = (error: unknown): boolean =>
+  isPrismaError(error, 'P2034') || driverCause(error).kind === 'TransactionWriteConflict';
+
+/** Could the database not be reached, or had it no connection free in time? */
+export function isAway(error: unknown): boolean {
+  // P1001, P1002, P1017: no or a lost connection. P2024, P2028: none free. 45028: the pool got none in time.
+  return (
+    ['P1001', 'P1002', 'P1017', 'P2024', 'P2028'].some((code) => isPrismaError(error, code)) ||
+    driverCause(error).originalCode === '45028' ||
+    ['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout'].includes(String(driverCause(error).kind))
+  );
 }
 
 /** Is `error` Prisma's with this code? By shape: each generated client has its own class. */

@@ -7,6 +7,9 @@ import type { Changed, Origin } from '../features/releases/change.ts';
 import { type Fleet, Summary, WorkerState, waitForAnswers } from '../features/releases/status.ts';
 import { Problem } from './problem.ts';
 
+/** Bytes of a whole config document: lists of users and rules are long. */
+export const DOCUMENT_LIMIT = 64 * 1024 * 1024;
+
 const units = { ms: 1, s: 1000, m: 60_000 } as const;
 
 export const Duration = z

@@ -1,6 +1,7 @@
 import { StoreUnavailable } from '@arcus/control/store.ts';
 import { FaultError, pointer } from '@arcus/gateway/fault.ts';
 import type { FastifyError, FastifyInstance } from 'fastify';
+import { isAway } from '../db/open.ts';
 import { invalid, Problem, type ProblemCode } from '../http/problem.ts';
 
 const byStatus = new Map<number, ProblemCode>([
@@ -41,6 +42,7 @@ function problemOf(error: Error): Problem {
   if (error instanceof StoreUnavailable) {
     return new Problem('unavailable', 'The config store cannot be reached', { cause: error });
   }
+  if (isAway(error)) return new Problem('unavailable', 'The database cannot be reached', { cause: error });
   const { statusCode } = error as FastifyError;
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new Problem(byStatus.get(statusCode) ?? 'bad_request', error.message);

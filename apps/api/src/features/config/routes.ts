@@ -8,7 +8,7 @@ import type { Context } from '../../deps.ts';
 import { demand, etagOf, notModified, preconditionOf } from '../../http/etag.ts';
 import { GLOBAL, TenantParams } from '../../http/ids.ts';
 import { notFound } from '../../http/problem.ts';
-import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
+import { DOCUMENT_LIMIT, finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { parsedLater } from '../../plugins/schemas.ts';
 import type { TenantState } from '../releases/state.ts';
@@ -31,9 +31,6 @@ const ConfigStatus = z
 const PutResult = ReleaseResult.extend({
   config: Config.optional().describe('With dry_run: the config as it would be stored'),
 }).meta({ id: 'ConfigPutResult' });
-
-/** A whole config document takes long lists; sections of it have their own limits. */
-const BODY_LIMIT = 64 * 1024 * 1024;
 
 export function configRoutes(context: Context): FastifyPluginAsyncZod {
   const { db, changes, store } = context;
@@ -135,7 +132,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
       '/tenants/:tenant_id/config',
       {
         config: access('write', 'tenant'),
-        bodyLimit: BODY_LIMIT,
+        bodyLimit: DOCUMENT_LIMIT,
         validatorCompiler: parsedLater,
         schema: { ...putSchema, summary: 'Replace the whole config', params: TenantParams },
       },
@@ -181,7 +178,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
       '/config/global',
       {
         config: access('admin', 'all'),
-        bodyLimit: BODY_LIMIT,
+        bodyLimit: DOCUMENT_LIMIT,
         validatorCompiler: parsedLater,
         schema: { ...putSchema, summary: 'Replace the config that all tenants share' },
       },

@@ -194,9 +194,12 @@ export class Changes {
     const faults = [...edit.faults, ...(await runSliced(checking(edit.entries, tenant_id, { stored: false })))];
     const config = configOf(edit.entries);
     faults.push(...duplicateUsers(edit.entries));
-    // `config` lacks what could not be parsed, so its indexes may differ from those of `entries`.
-    for (const fault of await conflicts(this.#deps.db.client, tenant_id, claimsOf(config))) {
-      faults.push({ ...fault, pointer: relocated(fault.pointer, config, edit.entries) });
+    const claims = claimsOf(config);
+    if (!sameClaims(claimsOf(before.document.config), claims)) {
+      // `config` lacks what could not be parsed, so its indexes may differ from those of `entries`.
+      for (const fault of await conflicts(this.#deps.db.client, tenant_id, claims)) {
+        faults.push({ ...fault, pointer: relocated(fault.pointer, config, edit.entries) });
+      }
     }
     if (faults.length > 0) throw refuse(faults);
     const shared = share(before.document.config, config);
@@ -383,7 +386,8 @@ async function insertRelease(db: Db, tx: Tx, made: Made, at: Date): Promise<void
       await tx.$executeRaw`INSERT INTO blobs (sha256, body, created_at) VALUES ${values} ON CONFLICT DO NOTHING`;
     }
   }
-  await tx.release.create({
+  // createMany: what was written is known, and not read back.
+  await tx.release.createMany({
     data: {
       tenant_id: manifest.tenant,
       version: manifest.version,
@@ -395,7 +399,6 @@ async function insertRelease(db: Db, tx: Tx, made: Made, at: Date): Promise<void
       bytes,
       created_at: at,
     },
-    select: { version: true },
   });
 }
 

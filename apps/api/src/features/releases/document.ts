@@ -88,27 +88,28 @@ export function share(old: Config, next: Config): Config {
   return same ? old : (config as unknown as Config);
 }
 
-function shareObject(before: AnyObject, object: AnyObject): AnyObject {
-  if (!holdsUsers(object) || !holdsUsers(before)) return sameJson(before, object) ? before : object;
-  const users = shareList(before.static_users, object.static_users, (a, b) => (sameJson(a, b) ? a : b));
+function shareObject(before: AnyObject | undefined, object: AnyObject): AnyObject {
+  if (!holdsUsers(object)) return sameJson(before, object) ? before! : object;
+  const old = before && holdsUsers(before) ? before.static_users : [];
+  const users = shareList(old, object.static_users, (a, b) => (sameJson(a, b) ? a! : b));
   // The rest is compared without the users: they are many.
-  const same =
-    users === before.static_users && sameJson({ ...before, static_users: 0 }, { ...object, static_users: 0 });
-  return same ? before : ({ ...object, static_users: users } as WithUsers);
+  const same = users === old && sameJson({ ...before, static_users: 0 }, { ...object, static_users: 0 });
+  return same ? before! : ({ ...object, static_users: users } as WithUsers);
 }
 
-/** `next` by name, each item with what it shares with its counterpart; `old` itself when nothing differs. */
+/** `next` by name, each item as `item` makes it of its counterpart and itself; `old` itself when nothing differs. */
 function shareList<T extends { name: string }>(
   old: readonly T[],
   next: readonly T[],
-  item: (old: T, next: T) => T,
+  item: (old: T | undefined, next: T) => T,
 ): readonly T[] {
   if (old === next) return old;
   let at = 0;
   const list = [...next].sort(byName).map((value) => {
     while (at < old.length && old[at]!.name < value.name) at++;
     const before = old[at];
-    return before === value || before?.name !== value.name ? value : item(before, value);
+    if (before === value) return value;
+    return item(before?.name === value.name ? before : undefined, value);
   });
   return list.length === old.length && list.every((value, i) => value === old[i]) ? old : list;
 }

@@ -36,6 +36,8 @@ export class Publisher {
   readonly #slots = new Map<string, Slot>();
   /** When to try a tenant again that failed. */
   readonly #failed = new Map<string, { pause: number; at: number }>();
+  /** The newest version of each tenant below which this process left none pending. */
+  readonly #out = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #sweep: Promise<void> = Promise.resolve();
   #closed = false;
@@ -141,15 +143,19 @@ export class Publisher {
     ) {
       // Deleted while it was on its way: the head that was just put must go again.
       await db.client.deletedTenant.updateMany({ where: { tenant_id }, data: { head_removed: false } });
+      this.#out.delete(tenant_id);
       return;
     }
-    // Waited behind this one, and never had to be seen by a worker.
-    if (manifest.version > 1) {
-      await db.client.release.updateMany({
-        where: { tenant_id, version: { lt: manifest.version }, state: 'pending' },
-        data: { state: 'superseded' },
-      });
+    // The one before is out: nothing can wait behind it.
+    if (fresh && this.#out.get(tenant_id) === manifest.version - 1) {
+      this.#out.set(tenant_id, manifest.version);
+      return;
     }
+    await db.client.release.updateMany({
+      where: { tenant_id, version: { lt: manifest.version }, state: 'pending' },
+      data: { state: 'superseded' },
+    });
+    this.#out.set(tenant_id, manifest.version);
   }
 
   async #newest(tenant_id: string): Promise<Manifest | null> {

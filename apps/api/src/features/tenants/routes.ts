@@ -8,7 +8,7 @@ import { demand, etagOf, notModified, preconditionOf } from '../../http/etag.ts'
 import { GLOBAL, TenantId, TenantParams, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { notFound, Problem } from '../../http/problem.ts';
-import { finish, originOf, WriteQuery } from '../../http/write.ts';
+import { DOCUMENT_LIMIT, finish, originOf, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import type { TenantRow } from '../releases/state.ts';
 import { deleteTenant } from './delete.ts';
@@ -118,6 +118,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
       '/tenants',
       {
         config: access('admin', 'all'),
+        bodyLimit: DOCUMENT_LIMIT,
         validatorCompiler: (route) =>
           app.validatorCompiler!(route.httpPart === 'body' ? { ...route, schema: TenantCreateEnvelope } : route),
         schema: {
