@@ -31,34 +31,37 @@ export async function startArcus(lab: Lab, options: ArcusOptions = {}): Promise<
   await publish(store, await config(port, rules, connectPorts, key));
   const redis = lab.keep(await startRedis());
   const log = lab.path(`${name}-decisions.log`);
-  const profile = lab.profile ? ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${lab.profile}`] : [];
   const worker = join(root, 'apps/worker/src/main.ts');
-  const child = await lab.start(process.execPath, ['--disable-warning=ExperimentalWarning', ...profile, worker], {
-    measured: true,
-    // A profile is written at an orderly end.
-    gentle: true,
-    env: {
-      PATH: process.env.PATH,
-      NODE_ENV: 'production',
-      ARCUS_DATA: lab.path(`${name}-data`),
-      ARCUS_WORKER_ID: name.replaceAll(' ', '-'),
-      ARCUS_ADMIN_LISTEN: `127.0.0.1:${admin}`,
-      ARCUS_STORE_URL: store,
-      ARCUS_REDIS_URL: redis.url,
-      ARCUS_SECRET_KEY: key.toString('base64'),
-      ARCUS_DECISION_LOG: log,
-      ARCUS_LOG_LEVEL: 'warn',
-      ARCUS_PROCESSES: '1',
-      ARCUS_DRAIN_SECONDS: '0',
+  const child = await lab.start(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', ...lab.nodeOptions, worker],
+    {
+      measured: true,
+      // A profile is written at an orderly end.
+      gentle: true,
+      env: {
+        PATH: process.env.PATH,
+        NODE_ENV: 'production',
+        ARCUS_DATA: lab.path(`${name}-data`),
+        ARCUS_WORKER_ID: name.replaceAll(' ', '-'),
+        ARCUS_ADMIN_LISTEN: `127.0.0.1:${admin}`,
+        ARCUS_STORE_URL: store,
+        ARCUS_REDIS_URL: redis.url,
+        ARCUS_SECRET_KEY: key.toString('base64'),
+        ARCUS_DECISION_LOG: log,
+        ARCUS_LOG_LEVEL: 'warn',
+        ARCUS_PROCESSES: '1',
+        ARCUS_DRAIN_SECONDS: '0',
+      },
+      ready: async () => {
+        const { ok } = await fetch(`http://127.0.0.1:${admin}/ready`);
+        if (!ok) return false;
+        const answers = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
+        if (/^arcus_tenants_refused 1$/m.test(answers)) throw new Error('the release was refused');
+        return /^arcus_tenants 1$/m.test(answers);
+      },
     },
-    ready: async () => {
-      const { ok } = await fetch(`http://127.0.0.1:${admin}/ready`);
-      if (!ok) return false;
-      const answers = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
-      if (/^arcus_tenants_refused 1$/m.test(answers)) throw new Error('the release was refused');
-      return /^arcus_tenants 1$/m.test(answers);
-    },
-  });
+  );
   return {
     ...{ name, port, pid: child.pid, authorization: AUTHORIZATION, tunnels: 'connect', logs: [log], warmSeconds: 3 },
   };

@@ -39,12 +39,12 @@ export class Lab implements Closable {
   readonly #dir = tempDir('bench');
   readonly #open: Closable[] = [];
   readonly #cores: Cores;
-  /** Where CPU profiles of Arcus go; undefined: none are taken. */
-  readonly profile: string | undefined;
+  /** Options of the Node that runs Arcus. */
+  readonly nodeOptions: readonly string[];
 
-  constructor(cores: Cores, profile?: string) {
+  constructor(cores: Cores, nodeOptions: readonly string[] = []) {
     this.#cores = cores;
-    this.profile = profile;
+    this.nodeOptions = nodeOptions;
     // Some neighbours give up root and must still read and write here.
     chmodSync(this.#dir.path, 0o777);
   }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME… [--json FILE] [--docs] [--profile FOLDER]`: measures Arcus beside its neighbours. The proxy
+ * `npm run bench -- NAME… [--json FILE] [--docs] [--profile FOLDER] [--node=OPTION]…`: measures Arcus beside its neighbours. The proxy
  * under test has one core, everything else another.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,12 @@ import { rows } from './rows.ts';
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'string' }, docs: { type: 'boolean' }, profile: { type: 'string' } },
+    options: {
+      json: { type: 'string' },
+      docs: { type: 'boolean' },
+      profile: { type: 'string' },
+      node: { type: 'string', multiple: true },
+    },
   });
   const unknown = positionals.filter((name) => !rows.some((row) => row.name === name));
   if (unknown.length > 0) {
@@ -27,14 +32,18 @@ async function main(): Promise<number> {
   const cores = twoCores();
   pinSelf(cores.rest);
   const profile = values.profile && resolve(values.profile);
-  if (profile) mkdirSync(profile, { recursive: true });
+  const nodeOptions = [...(values.node ?? [])];
+  if (profile) {
+    mkdirSync(profile, { recursive: true });
+    nodeOptions.push('--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${profile}`);
+  }
 
   const machine = describeMachine();
   for (const [what, value] of Object.entries(machine)) process.stdout.write(`${what.padEnd(12)} ${value}\n`);
   process.stdout.write('\n');
   const results: Result[] = [];
   for (const row of wanted) {
-    const lab = new Lab(cores, profile);
+    const lab = new Lab(cores, nodeOptions);
     const started = performance.now();
     try {
       for (const result of await row.run(lab)) {

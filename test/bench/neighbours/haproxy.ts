@@ -9,7 +9,7 @@ export async function startHaproxy(lab: Lab, mode: 'http' | 'tcp', target: numbe
     `haproxy-${port}.cfg`,
     `global
   nbthread 1
-  maxconn 9000
+  maxconn 4000
 defaults
   mode ${mode}
   ${mode === 'tcp' ? 'option splice-auto' : 'option http-keep-alive'}

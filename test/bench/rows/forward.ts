@@ -4,6 +4,7 @@ import { blockedHosts } from '../duties.ts';
 import type { Lab, ProxyUnderTest } from '../lab.ts';
 import { cpuSeconds } from '../measure.ts';
 import { startHaproxy } from '../neighbours/haproxy.ts';
+import { startNodeFloor } from '../neighbours/node-floor.ts';
 import { startProxyChain } from '../neighbours/proxy-chain.ts';
 import { startSquid } from '../neighbours/squid.ts';
 import { POST_BYTES, startOrigin } from '../origin.ts';
@@ -27,7 +28,7 @@ interface Shape {
   path: string;
   bodyBytes?: number;
   target: Record<string, number>;
-  /** proxy-chain too, for those who know it. */
+  /** proxy-chain too, and what no proxy in Node can be faster than. */
   others?: boolean;
 }
 
@@ -42,7 +43,7 @@ const forward = ({ name, what, path, bodyBytes = 0, target, others = false }: Sh
     const origin = await startOrigin(lab);
     const url = `http://${origin.host}:${origin.port}${path}`;
     const proxies = [await startArcus(lab), await startHaproxy(lab, 'http', origin.port), await startSquid(lab)];
-    if (others) proxies.push(await startProxyChain(lab));
+    if (others) proxies.push(await startNodeFloor(lab, origin.port), await startProxyChain(lab));
     const blocked = blockedHosts(1)[0]!.host;
     const plain = `http://${origin.host}:${origin.port}/1k`;
     for (const proxy of proxies) {
