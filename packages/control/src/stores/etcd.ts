@@ -1,9 +1,183 @@
-import type { ConfigStore } from '../store.ts';
-export interface EtcdStoreOptions {
-  endpoints: readonly string[];
-  tls?: { ca: Buffer | undefined; cert: Buffer | undefined; key: Buffer | undefined };
-  auth?: { user: string; password: string };
+/** A config store in etcd (3.4 or later), spoken to over gRPC. */
+import { checkBlob, decode, decodeManifest, encode, readHead } from '../codec.ts';
+import { defaultPrefix, keys, SHA256, TENANT_ID, WORKER_ID } from '../keys.ts';
+import { TenantStatus, WorkerRecord } from '../release.ts';
+import { type ConfigStore, HeadConflict, HeadInvalid, StoreCorrupt, StoreUnavailable } from '../store.ts';
+import { EtcdClient, type EtcdClientOptions, RevisionGone } from './etcd-client.ts';
+import { EtcdLease } from './etcd-lease.ts';
+import { type Compare, type KeyValue, methods, type RequestOp } from './etcd-rpc.ts';
+import { listPrefix, watchHeads } from './etcd-watch.ts';
+
+export interface EtcdStoreOptions extends EtcdClientOptions {
+  /** Starts and ends with "/"; default `/arcus/v1/`. */
   prefix?: string | undefined;
-  deadline?: number | undefined;
 }
-export declare function openEtcdStore(options: EtcdStoreOptions): ConfigStore;
+
+/** etcd takes 128 operations in one transaction. */
+const BATCH = 100;
+/** Blobs that are read with one call: 32 of the largest fill a message. */
+const BLOBS = 32;
+
+/** Does not connect: a store that is away shows at the first call. */
+export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreOptions): ConfigStore {
+  const client = new EtcdClient(options);
+  const where = keys(prefix);
+  const closing = new AbortController();
+  const leases = new Set<EtcdLease>();
+
+  const bytes = (text: string) => Buffer.from(text);
+  const blobKey = (name: string) => bytes(where.blob(checked(SHA256, name)));
+  const manifestKey = (tenant: string, version: number) =>
+    bytes(where.manifest(checked(TENANT_ID, tenant), Math.trunc(version)));
+  const headKey = (tenant: string) => bytes(where.head(checked(TENANT_ID, tenant)));
+  const absent = (key: Buffer): Compare => ({ result: 'EQUAL', target: 'CREATE', key, create_revision: '0' });
+
+  const get = async (key: Buffer): Promise<KeyValue | null> =>
+    (await client.call(methods.range, { key })).kvs[0] ?? null;
+
+  /** Stores a value unless there is one; gives the one that was there. */
+  const putOnce = async (key: Buffer, value: Buffer): Promise<Buffer | null> => {
+    const { succeeded, responses } = await client.call(methods.txn, {
+      compare: [absent(key)],
+      success: [{ request_put: { key, value } }],
+      failure: [{ request_range: { key } }],
+    });
+    return succeeded ? null : (responses[0]?.response_range?.kvs[0]?.value ?? null);
+  };
+
+  const getMany = async (names: readonly string[], into: Map<string, Uint8Array>): Promise<void> => {
+    try {
+      const { responses } = await client.call(methods.txn, {
+        success: names.map((name) => ({ request_range: { key: blobKey(name) } })),
+      });
+      for (const [index, name] of names.entries()) {
+        const body = responses[index]?.response_range?.kvs[0]?.value;
+        if (!body) throw new StoreCorrupt(`blob ${name} is missing`);
+        checkBlob(name, body);
+        into.set(name, body);
+      }
+    } catch (error) {
+      // Too much for one answer, or for the time of one call on a slow line.
+      if (names.length === 1 || !(error instanceof StoreUnavailable)) throw error;
+      for (const name of names) await getMany([name], into);
+    }
+  };
+
+  const deleteKeys = async (all: readonly Buffer[]): Promise<void> => {
+    for (let i = 0; i < all.length; i += BATCH) {
+      const ops = all.slice(i, i + BATCH).map((key): RequestOp => ({ request_delete_range: { key } }));
+      await client.call(methods.txn, { success: ops });
+    }
+  };
+
+  const list = async (below: string): Promise<KeyValue[]> => {
+    for (;;) {
+      try {
+        return (await listPrefix(client, below)).kvs;
+      } catch (error) {
+        // Compacted between two pages: from the start.
+        if (!(error instanceof RevisionGone)) throw error;
+      }
+    }
+  };
+
+  /** Changes a head if its revision is still `expected` (0: there is none); the revision it then has. */
+  const moveHead = async (tenant: string, expected: string, value: Buffer | null): Promise<string> => {
+    const key = headKey(tenant);
+    const { succeeded, responses, header, again } = await client.call(methods.txn, {
+      compare: [{ result: 'EQUAL', target: 'MOD', key, mod_revision: expected }],
+      success: [value ? { request_put: { key, value } } : { request_delete_range: { key } }],
+      failure: [{ request_range: { key } }],
+    });
+    if (succeeded) return header.revision;
+    const now = responses[0]?.response_range?.kvs[0];
+    // An attempt that gave no answer may have been carried out: then what we want is there.
+    const done = again && (value ? now?.value.equals(value) : now === undefined);
+    if (!done) throw new HeadConflict(tenant);
+    return now?.mod_revision ?? header.revision;
+  };
+
+  return {
+    kind: 'etcd',
+    async putBlob(name, body) {
+      checkBlob(name, body);
+      const key = blobKey(name);
+      const value = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+      const there = await putOnce(key, value);
+      // What does not fit its name is damaged: this heals it.
+      if (there && !there.equals(value)) await client.call(methods.txn, { success: [{ request_put: { key, value } }] });
+    },
+    async getBlobs(names) {
+      const bodies = new Map<string, Uint8Array>();
+      for (let i = 0; i < names.length; i += BLOBS) await getMany(names.slice(i, i + BLOBS), bodies);
+      return bodies;
+    },
+    async missingBlobs(names) {
+      const missing: string[] = [];
+      for (let i = 0; i < names.length; i += BATCH) {
+        const batch = names.slice(i, i + BATCH);
+        const { responses } = await client.call(methods.txn, {
+          success: batch.map((name) => ({ request_range: { key: blobKey(name), count_only: true } })),
+        });
+        missing.push(...batch.filter((_, index) => responses[index]?.response_range?.count !== '1'));
+      }
+      return missing;
+    },
+    async putManifest(manifest) {
+      const { tenant, version } = manifest;
+      const body = bytes(encode(manifest));
+      const there = await putOnce(manifestKey(tenant, version), body);
+      if (there && !there.equals(body)) {
+        throw new StoreCorrupt(`manifest ${version} of ${tenant} exists and is another one`);
+      }
+    },
+    async getManifest(tenant, version) {
+      const kv = await get(manifestKey(tenant, version));
+      return kv && decodeManifest(kv.value, tenant, version);
+    },
+    async getHead(tenant) {
+      const kv = await get(headKey(tenant));
+      if (!kv) return null;
+      const result = readHead(kv.value, tenant);
+      if ('reason' in result) throw new HeadInvalid(result.reason, kv.mod_revision);
+      return { head: result.head, revision: kv.mod_revision };
+    },
+    putHead: (tenant, head, expected) => moveHead(tenant, expected ?? '0', bytes(encode(head))),
+    deleteHead: async (tenant, expected) => void (await moveHead(tenant, expected, null)),
+    watchHeads: (signal) => watchHeads(client, where.heads, AbortSignal.any([signal, closing.signal])),
+    async leaseWorker(record, ttlSeconds) {
+      checked(WORKER_ID, record.id);
+      const lease = await EtcdLease.open(client, where, record, ttlSeconds);
+      leases.add(lease);
+      return lease;
+    },
+    async listWorkers() {
+      const kvs = await list(where.workers);
+      return kvs.map((kv) => decode(WorkerRecord, kv.value, kv.key.toString()));
+    },
+    async listStatus(tenant) {
+      const below = where.statuses(checked(TENANT_ID, tenant));
+      const kvs = await list(below);
+      return new Map(
+        kvs.map((kv) => {
+          const key = kv.key.toString();
+          return [key.slice(below.length), decode(TenantStatus, kv.value, key)];
+        }),
+      );
+    },
+    deleteBlobs: (names) => deleteKeys(names.map(blobKey)),
+    deleteManifests: (tenant, versions) => deleteKeys(versions.map((version) => manifestKey(tenant, version))),
+    ping: async () => void (await client.call(methods.range, { key: bytes(where.heads), count_only: true })),
+    async close() {
+      closing.abort();
+      await Promise.allSettled([...leases].map((lease) => lease.close()));
+      client.close();
+    },
+  };
+}
+
+/** Names become keys: nothing else may get through. */
+function checked(pattern: RegExp, name: string): string {
+  if (!pattern.test(name)) throw new TypeError(`${JSON.stringify(name)} is no name for this`);
+  return name;
+}

@@ -87,10 +87,13 @@ export function openFileHeads(folder: string, writer: Writer): FileHeads {
   /** The newest number, 0 when there never was a head. */
   const newest = async (tenant: string): Promise<number> => {
     const memory = known.get(tenant);
-    if (memory && (await exists(tenant, memory.newest))) {
+    // Calls overlap: each counts for itself.
+    let number = memory?.newest ?? 0;
+    if (memory && (await exists(tenant, number))) {
       // Files go in ascending order: while the one that we know is there, all later ones are.
-      while (await exists(tenant, memory.newest + 1)) memory.newest++;
-      return memory.newest;
+      while (await exists(tenant, number + 1)) number++;
+      memory.newest = Math.max(memory.newest, number);
+      return number;
     }
     const numbers = (await list()).get(tenant);
     if (!numbers) return 0;
@@ -140,7 +143,9 @@ export function openFileHeads(folder: string, writer: Writer): FileHeads {
 
   async function produce(queue: Queue<HeadEvent>, signal: AbortSignal): Promise<void> {
     const seen = new Map<string, number>();
-    let dirty = new Set<string>();
+    /** Tenants whose folder entries changed, and the highest number among these entries. */
+    let dirty = new Map<string, number>();
+    const mark = (tenant: string, number: number) => dirty.set(tenant, Math.max(number, dirty.get(tenant) ?? 0));
     let scan = true;
     let wake = () => {};
     let watcher: FSWatcher | undefined;
@@ -148,7 +153,10 @@ export function openFileHeads(folder: string, writer: Writer): FileHeads {
       try {
         watcher ??= watch(folder, { persistent: false }, (_, name) => {
           if (name === null) scan = true;
-          else dirty.add(name.slice(0, name.lastIndexOf('.')));
+          else {
+            const dot = name.lastIndexOf('.');
+            mark(name.slice(0, dot), Number(name.slice(dot + 1)) || 0);
+          }
           wake();
         }).on('error', () => detach());
       } catch {
@@ -189,15 +197,26 @@ export function openFileHeads(folder: string, writer: Writer): FileHeads {
             if (first || back) {
               queue.push(await listing(listed, seen));
               first = false;
-            } else
-              for (const tenant of listed.keys())
-                if (listed.get(tenant)!.at(-1) !== seen.get(tenant)) dirty.add(tenant);
+            } else {
+              for (const [tenant, numbers] of listed) {
+                if (numbers.at(-1) !== seen.get(tenant)) mark(tenant, numbers.at(-1)!);
+              }
+            }
             settled = began - changed > CLOCK_GRAIN ? changed : -1;
           }
         }
-        const tenants = dirty;
-        dirty = new Set();
-        for (const tenant of tenants) await catchUp(tenant, seen, queue);
+        const marked = dirty;
+        dirty = new Map();
+        for (const [tenant, number] of marked) {
+          const last = seen.get(tenant) ?? 0;
+          if (number > last) await catchUp(tenant, seen, queue);
+          // Old files go all the time; the newest one only when somebody wipes the folder.
+          else if (number === last && !(await exists(tenant, number))) {
+            scan = true;
+            settled = -1;
+            break;
+          }
+        }
       } catch {
         // The disk is away: the next look tells more. What was seen stays, so nothing is lost or said twice.
         scan = true;
