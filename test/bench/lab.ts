@@ -49,6 +49,11 @@ export class Lab implements Closable {
     chmodSync(this.#dir.path, 0o777);
   }
 
+  /** Another lab of the same kind, closed on its own. */
+  nested(): Lab {
+    return new Lab(this.#cores, this.nodeOptions);
+  }
+
   path(name: string): string {
     return join(this.#dir.path, name);
   }

@@ -39,3 +39,25 @@ export async function checkForward(proxy: ProxyUnderTest, url: string, blockedHo
   if (proxy.authorization) await expect('a request without credentials', 407, head(url, ''));
   if (blockedHost) await expect('a blocked site', 403, head(`http://${blockedHost}/`, proxy.authorization));
 }
+
+/** How many bytes the answer to a keep-alive request has, head and body. */
+export function answerBytes(port: number, request: string): Promise<number> {
+  const bytes = new Promise<number>((resolve, reject) => {
+    const socket = net.connect({ port, host: '127.0.0.1' });
+    let text = '';
+    socket.setEncoding('latin1');
+    socket.on('connect', () => socket.write(request));
+    socket.on('error', reject);
+    socket.on('data', (chunk) => {
+      text += chunk;
+      const end = text.indexOf('\r\n\r\n') + 4;
+      if (end < 4) return;
+      const total = end + Number(/^content-length: *(\d+)/im.exec(text.slice(0, end))?.[1] ?? Number.NaN);
+      if (text.length < total) return;
+      socket.destroy();
+      if (text.length === total && text.startsWith('HTTP/1.1 200 ')) resolve(total);
+      else reject(new Error(`not the answer that was asked for: ${text.slice(0, 200)}`));
+    });
+  });
+  return within(bytes, 'a whole answer');
+}

@@ -15,6 +15,11 @@ import { type WrkLoad, wrk } from '../wrk.ts';
 export const CONNECTIONS = 64;
 const SECONDS = 2;
 
+export const forwardPrograms = [
+  ...(['taskset', 'nginx', 'wrk', 'redis-server', 'haproxy', 'squid', 'htpasswd'] as const),
+  '/usr/lib/squid/basic_ncsa_auth',
+] as const;
+
 /** CPU microseconds per request while `load` runs. */
 export async function cpuPerRequest(proxy: ProxyUnderTest, load: WrkLoad, seconds: number): Promise<number> {
   const before = cpuSeconds(proxy.pid);
@@ -35,10 +40,7 @@ interface Shape {
 const forward = ({ name, what, path, bodyBytes = 0, target, others = false }: Shape): Row => ({
   name,
   description: `forward, keep-alive, ${CONNECTIONS} connections, ${what}: CPU per request`,
-  programs: [
-    ...(['taskset', 'nginx', 'wrk', 'redis-server', 'haproxy', 'squid', 'htpasswd'] as const),
-    '/usr/lib/squid/basic_ncsa_auth',
-  ],
+  programs: forwardPrograms,
   async run(lab: Lab) {
     const origin = await startOrigin(lab);
     const url = `http://${origin.host}:${origin.port}${path}`;
