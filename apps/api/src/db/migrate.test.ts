@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
+import { tempDir } from '@arcus/testkit/temp.ts';
+import { migrate } from './migrate.ts';
+import { openDb } from './open.ts';
+
+const migrations = fileURLToPath(new URL('../../../../prisma/migrations', import.meta.url));
+
+let maria: MariaDbServer;
+let count = 0;
+const dir = tempDir('migrate');
+before(async () => {
+  maria = await startMariaDb();
+});
+after(async () => {
+  await maria.close();
+  dir.close();
+});
+
+const databases = {
+  sqlite: () => `file:${dir.path}/${++count}.db`,
+  mysql: () => maria.urlOf(`migrate_${++count}`),
+};
+
+for (const [kind, fresh] of Object.entries(databases)) {
+  describe(kind, () => {
+    test('a new database gets all migrations, once, also from several processes at the same time', async () => {
+      const url = fresh();
+      const applied = await Promise.all([migrate(url), migrate(url), migrate(url)]);
+      assert.equal(applied.flat().length, 1, JSON.stringify(applied));
+      assert.deepEqual(await migrate(url), []);
+      const db = await openDb(url);
+      assert.deepEqual(await db.client.tenant.findMany(), []);
+      await db.close();
+    });
+
+    test('a later migration is applied alone, and one that was edited afterwards is refused', async () => {
+      const own = `${dir.path}/m${++count}`;
+      cpSync(migrations, own, { recursive: true });
+      const url = fresh();
+      await migrate(url, own);
+      mkdirSync(`${own}/${kind}/20300101000000_more`);
+      writeFileSync(
+        `${own}/${kind}/20300101000000_more/migration.sql`,
+        'CREATE TABLE more (id INTEGER); INSERT INTO more VALUES (1);',
+      );
+      assert.deepEqual(await migrate(url, own), ['20300101000000_more']);
+      appendFileSync(`${own}/${kind}/20300101000000_more/migration.sql`, '-- edited');
+      await assert.rejects(migrate(url, own), /edited after it ran/);
+    });
+
+    test('a migration that fails says so, and stands in the way until somebody looked', async () => {
+      const own = `${dir.path}/m${++count}`;
+      cpSync(migrations, own, { recursive: true });
+      mkdirSync(`${own}/${kind}/20300101000000_bad`);
+      writeFileSync(
+        `${own}/${kind}/20300101000000_bad/migration.sql`,
+        'CREATE TABLE good (id INTEGER); CREATE TABEL bad;',
+      );
+      const url = fresh();
+      await assert.rejects(migrate(url, own), /syntax/i);
+      await assert.rejects(migrate(url, own), kind === 'mysql' ? /stopped half-way/ : /syntax/i);
+      const db = await openDb(url);
+      const good = db.client.$queryRawUnsafe('SELECT * FROM good');
+      if (kind === 'sqlite') await assert.rejects(good, /no such table/, 'SQLite takes all of a migration or nothing');
+      else assert.deepEqual(await good, []);
+      await db.close();
+    });
+  });
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { kinds } from '@arcus/gateway/config.ts';
+import { testApi } from '../testing.ts';
+
+test('/openapi.json describes every route and every kind, and the page is there', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  const response = await api.app.http.inject('/openapi.json');
+  assert.equal(response.statusCode, 200);
+  const document = response.json();
+  assert.equal(document.openapi, '3.1.0');
+  for (const path of [
+    '/tenants',
+    '/tenants/{tenant_id}',
+    '/tenants/{tenant_id}/config',
+    '/tenants/{tenant_id}/config/status',
+    '/tenants/{tenant_id}/reload',
+    '/tenants/{tenant_id}/metrics',
+    '/tenants/{tenant_id}/releases/{version}',
+    '/tenants/{tenant_id}/users/{username}',
+    ...['servers', 'escapers', 'resolvers', 'user-groups', 'auditors', 'policies'].map(
+      (f) => `/tenants/{tenant_id}/${f}/{name}`,
+    ),
+    '/config/global',
+    '/config/reload',
+    '/workers',
+    '/tokens',
+    '/metrics',
+    '/health',
+  ]) {
+    assert.ok(document.paths[`/api/v1${path}`], path);
+  }
+  const { schemas } = document.components;
+  const mapping = Object.keys(schemas.Escaper.discriminator.mapping);
+  assert.deepEqual(mapping.sort(), kinds.escapers.map((kind) => kind.type).sort());
+  const refs = [...new Set(response.body.match(/#\/components\/schemas\/[A-Za-z0-9_]+/g))];
+  assert.deepEqual(
+    refs.filter((ref) => !schemas[ref.split('/').at(-1)!]),
+    [],
+    'no reference dangles',
+  );
+  const bare = Object.entries<Record<string, any>>(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).flatMap(([method, op]) => (op.summary && op.tags?.length ? [] : [`${method} ${path}`])),
+  );
+  assert.deepEqual(bare, []);
+  assert.match((await api.app.http.inject('/docs/')).body, /swagger-ui/);
+  assert.equal((await api.app.http.inject('/docs/static/swagger-ui.css')).statusCode, 200);
+});
+
+test('every route says who may use it', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  const document = (await api.app.http.inject('/openapi.json')).json();
+  for (const [path, methods] of Object.entries<object>(document.paths)) {
+    for (const method of Object.keys(methods)) {
+      if (path === '/api/v1/health') continue;
+      const url = path.replaceAll(/\{[a-z_]+\}/g, '1');
+      const answer = await api.call(method.toUpperCase(), url, { token: null });
+      assert.equal(answer.status, 401, `${method} ${path}`);
+    }
+  }
+});
+
+test('what is no route, no JSON or too much is a problem document too', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  const cases: [string, string, object, number][] = [
+    ['GET', '/nothing', {}, 404],
+    ['POST', '/tenants', { body: '{', headers: { 'content-type': 'application/json' } }, 400],
+    ['POST', '/tenants', { body: '<a/>', headers: { 'content-type': 'text/xml' } }, 415],
+    ['POST', '/tokens', { body: { name: 'x'.repeat(9_000_000), role: 'admin' } }, 413],
+    ['GET', '/tenants?limit=zero', {}, 400],
+    ['GET', '/tenants?unknown=1', {}, 400],
+    ['POST', '/tenants', { body: { tenant_id: 'Not Valid', tenant_name: '', extra: 1 } }, 422],
+  ];
+  for (const [method, url, options, status] of cases) {
+    const answer = await api.call(method, url, options);
+    assert.equal(answer.status, status, `${method} ${url}: ${answer.text}`);
+    assert.match(String(answer.headers['content-type']), /application\/problem\+json/);
+    assert.equal(answer.body.status, status);
+    assert.equal(answer.body.instance, answer.headers['x-request-id']);
+  }
+  const { body } = await api.call('POST', '/tenants', { body: { tenant_id: 'Not Valid', tenant_name: '', extra: 1 } });
+  const pointers = body.errors.map((e: { pointer: string }) => e.pointer).sort();
+  assert.deepEqual(pointers, ['/extra', '/tenant_id', '/tenant_name']);
+});
