@@ -48,7 +48,7 @@ test('decisions are in the file after close, though nobody waited for the disk',
   const dir = await mkdtemp(join(tmpdir(), 'arcus-log-'));
   t.after(() => rm(dir, { recursive: true }));
   const path = join(dir, 'sub', 'decisions.log');
-  const sink = lineDestination(path);
+  const sink = lineDestination(path, false);
   await new Promise((resolve) => sink.once('ready', resolve));
   const log = openDecisionLog(sink, (error) => assert.fail(error));
   for (let i = 0; i < 1000; i++) log.record(decision);

@@ -37,15 +37,18 @@ export function formatDecision(d: Decision): string {
   return `{"time":${d.time},"tenant":"${d.tenant}","version":${d.version},"server":"${d.server}","user":${quote(d.user)},"client":"${d.client}","method":${quote(d.method)},"target":${quote(d.target)},"path":${quote(d.path)},"escaper":"${d.escaper}","peer":"${d.peer}","action":"${d.action}","code":"${d.code}","rule":${quote(d.rule)},"reason":${quote(d.reason)},"status":${d.status},"bytes_in":${d.bytes_in},"bytes_out":${d.bytes_out},"ms":${Math.round(d.ms * 1000) / 1000},"protocol":${quote(d.protocol)}}\n`;
 }
 
-/** A buffered destination for lines: a path, or a file descriptor (1 is stdout). */
-export function lineDestination(dest: string | number) {
+/**
+ * A buffered destination for lines: a path, or a file descriptor (1 is stdout). `shared`: a pipe that other processes
+ * write to as well, so no write may be larger than what a pipe takes in one piece (PIPE_BUF).
+ */
+export function lineDestination(dest: string | number, shared: boolean) {
   return pino.destination({
     dest,
     sync: false,
     mkdir: typeof dest === 'string',
-    // 16 KiB before a write is begun (what gathers meanwhile leaves in one), or what there is every quarter of a second.
-    minLength: 16 * 1024,
-    maxWrite: 256 * 1024,
+    // So much before a write is begun (what gathers meanwhile leaves in one), or what there is every quarter of a second.
+    minLength: shared ? 2 * 1024 : 16 * 1024,
+    maxWrite: shared ? 4 * 1024 : 256 * 1024,
     periodicFlush: 250,
     // What a slow disk may cost in memory; beyond it lines are dropped.
     maxLength: 16 * 1024 * 1024,

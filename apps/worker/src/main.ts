@@ -1,22 +1,19 @@
-/** A worker as a process of its own. SIGTERM and SIGINT let sessions end; a second one cuts them. */
-import { startWorker } from './app.ts';
-import { readWorkerEnv } from './env.ts';
+/** A worker as a program. SIGTERM and SIGINT let sessions end; a second one cuts them. */
+import { startSupervised, startWorker } from './app.ts';
+import { processesOf, readWorkerEnv } from './env.ts';
+
+const fail = (error: unknown): never => {
+  process.stderr.write(`arcus worker: ${error instanceof Error ? error.message : error}\n`);
+  process.exit(1);
+};
 
 try {
-  const worker = await startWorker(readWorkerEnv(process.env));
+  const env = readWorkerEnv(process.env);
+  const worker = await (processesOf(env) === 1 ? startWorker(env) : startSupervised(env));
   let signals = 0;
-  const stop = () => {
-    worker.close({ now: ++signals > 1 }).then(
-      () => process.exit(0),
-      (error) => {
-        process.stderr.write(`arcus worker: ${error instanceof Error ? error.message : error}\n`);
-        process.exit(1);
-      },
-    );
-  };
+  const stop = () => void worker.close({ now: ++signals > 1 }).then(() => process.exit(0), fail);
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
 } catch (error) {
-  process.stderr.write(`arcus worker: ${error instanceof Error ? error.message : error}\n`);
-  process.exit(1);
+  fail(error);
 }

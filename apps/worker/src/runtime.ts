@@ -2,6 +2,7 @@
  * The loop: each tenant's newest release from the store to serving, all or nothing, and the answer back. Whatever goes
  * wrong with a release is that tenant's refusal: its last good graph goes on, nobody else notices.
  */
+import { slices } from '@arcus/control/canonical.ts';
 import type { Head, TenantStatus } from '@arcus/control/release.ts';
 import { StoreCorrupt, StoreUnavailable } from '@arcus/control/store.ts';
 import type { CompileDeps, Graph } from '@arcus/gateway/compile.ts';
@@ -59,6 +60,8 @@ export class Runtime implements Orders {
   readonly #loading: Gate;
   readonly #small = new Gate(1);
   readonly #large = new Gate(1);
+  /** Many small tenants, one after another, must not hold the event loop either. */
+  readonly #breathe = slices();
   readonly #retired = new Set<Graph>();
   readonly #waiters = new Set<{ waiting: Set<Tenant>; done: () => void }>();
   #closed = false;
@@ -80,6 +83,7 @@ export class Runtime implements Orders {
     const release = await this.#loading.run(() => loader.load(tenant.id, head, source));
     const lane = release.bytes < LARGE ? this.#small : this.#large;
     const graph = await lane.run(async () => {
+      await this.#breathe();
       if (tenant.order) return null;
       return compileDocument(release.document, tenant.id, version, compile, live.get(tenant.id));
     });

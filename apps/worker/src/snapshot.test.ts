@@ -114,7 +114,8 @@ test('a file that was cut, altered or emptied is no release', async (t) => {
 });
 
 test('a disk that takes nothing loses the old release rather than keeping it, and is tried again', async (t) => {
-  const { dir, open, read } = await setUp(t);
+  const { dir, open, read, store } = await setUp(t);
+  store.set(sha256(bodies[0]!), bodies[0]!);
   const snapshot = await open();
   snapshot.save(release('acme', 1, [large]));
   await snapshot.flush();

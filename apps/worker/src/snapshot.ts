@@ -185,7 +185,8 @@ export class Snapshot {
         continue;
       }
       large.push(sha);
-      if (!body || this.#users.has(sha)) continue;
+      if (this.#users.has(sha)) continue;
+      if (!body) throw new Error(`blob ${sha} is not at hand`);
       await this.#replace(join(this.#options.dir, 'blobs', sha), [body]);
     }
     const index = Buffer.from(`${JSON.stringify({ schema: 1, tenant, head, manifest, small })}\n`);

@@ -8,22 +8,10 @@
  *   connections:active:<tenant>          hash worker -> open connections; 60 s
  */
 import { setImmediate as turn } from 'node:timers/promises';
-import { type Counters, latencyBounds, type Stats } from '@arcus/gateway/stats.ts';
+import type { Counters, Stats } from '@arcus/gateway/stats.ts';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-
-export const fieldNames = [
-  'connections',
-  'requests',
-  'bytes_in',
-  'bytes_out',
-  'errors',
-  'blocked',
-  'active',
-  'latency_sum',
-  ...latencyBounds.map((bound) => `le_${bound}`),
-  'le_inf',
-] as const;
+import { countersDiffer, fieldNames, readCounters } from './counter-values.ts';
 
 const totals = ['requests', 'blocked', 'errors', 'bytes_in', 'bytes_out'] as const;
 /** Counters looked at before the event loop has its turn. */
@@ -169,10 +157,10 @@ export class RedisStats {
       if (++seen % SLICE === 0) await turn();
       const known = this.#known.get(counters);
       const all = known?.epoch !== this.#epoch;
-      const values = read(counters);
+      const values = readCounters(counters);
       const isTenant = counters.dimension === 'tenant';
       const due = isTenant && now - (this.#refreshed.get(counters.tenant) ?? 0) >= REFRESH_MS;
-      const changed = differs(values, known?.values);
+      const changed = countersDiffer(values, known?.values);
       if (!changed && !(known && (all || due))) continue;
 
       let change = byTenant.get(counters.tenant);
@@ -244,24 +232,4 @@ export class RedisStats {
     }
     for (const { changes } of chunk) for (const c of changes) this.#known.set(c.counters, { values: c.values, epoch });
   }
-}
-
-/** The counters in the order of `fieldNames`. */
-export function read(c: Counters): Float64Array {
-  const values = new Float64Array(fieldNames.length);
-  values[0] = c.connections;
-  values[1] = c.requests;
-  values[2] = c.bytes_in;
-  values[3] = c.bytes_out;
-  values[4] = c.errors;
-  values[5] = c.blocked;
-  values[6] = c.active;
-  values[7] = Math.round(c.latency_sum * 1000) / 1000;
-  values.set(c.latency, 8);
-  return values;
-}
-
-function differs(a: Float64Array, b: Float64Array | undefined): boolean {
-  for (let i = 0; i < a.length; i++) if (a[i] !== (b ? b[i] : 0)) return true;
-  return false;
 }

@@ -1,0 +1,188 @@
+/** All of a process that serves traffic: what follows the store, compiles, listens and counts. */
+import { join, resolve } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { TenantStatus } from '@arcus/control/release.ts';
+import { loadSealer } from '@arcus/control/seal.ts';
+import type { ConfigStore } from '@arcus/control/store.ts';
+import { Live } from '@arcus/gateway/live.ts';
+import type { Services } from '@arcus/gateway/services.ts';
+import { Stats } from '@arcus/gateway/stats.ts';
+import { Wheel } from '@arcus/gateway/wheel.ts';
+import type { Logger } from 'pino';
+import { lineDestination, openDecisionLog } from './decision-log.ts';
+import type { WorkerEnv } from './env.ts';
+import { latch } from './lanes.ts';
+import { Listeners } from './listeners.ts';
+import { ReleaseLoader } from './loader.ts';
+import type { Gauge } from './metrics.ts';
+import { ProcessGauges } from './process-gauges.ts';
+import { Runtime } from './runtime.ts';
+import { Snapshot } from './snapshot.ts';
+import { watch } from './watch.ts';
+
+/** What a worker's front door shows, whether one process serves behind it or several. */
+export interface Plane {
+  readonly stats: Stats;
+  /** Tenants served, and tenants whose newest release was refused. */
+  readonly counts: { readonly tenants: number; readonly refused: number };
+  /** The first load is done. */
+  readonly ready: boolean;
+  /** What is wrong and does not stop it from serving. */
+  problems(): string[];
+  gauges(): Gauge[];
+}
+
+export interface DataPlaneOptions {
+  readonly env: WorkerEnv;
+  /** Id of the worker. */
+  readonly id: string;
+  /** Folder of the snapshot. */
+  readonly snapshotDir: string;
+  readonly store: ConfigStore;
+  readonly log: Logger;
+  readonly report: (tenant: string, status: TenantStatus | null) => void;
+  /** The store said something. */
+  readonly onHeard: () => void;
+  /** One of several processes that listen on the same addresses and write to the same log. */
+  readonly shared: boolean;
+}
+
+export interface DataPlane extends Plane {
+  /** Loads and follows. Resolves when it is ready; fails when it was closed before. */
+  start(): Promise<void>;
+  /** Lets sessions end until the drain time is over; `now`, also of a second call, cuts them. */
+  close(options?: { now?: boolean }): Promise<void>;
+}
+
+export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
+  const { env, id, store, log, report, onHeard, shared } = options;
+  const drainMs = env.ARCUS_DRAIN_SECONDS * 1000;
+
+  const stats = new Stats();
+  const wheel = new Wheel();
+  const snapshot = await Snapshot.open({
+    dir: options.snapshotDir,
+    log,
+    fetch: (sha256) => store.getBlobs(sha256),
+  });
+  const decisions = openDecisionLog(decisionSink(env.ARCUS_DECISION_LOG, shared), (err) =>
+    log.error({ err }, 'decisions cannot be logged'),
+  );
+  const services: Services = { now: Date.now, wheel, stats, record: decisions.record, worker: id };
+  const listeners: Listeners = new Listeners({
+    reusePort: shared,
+    onFreed: () => runtime.retryAddresses(),
+    onError: (err, address) => log.error({ err, address }, 'a listener failed'),
+  });
+  const runtime: Runtime = new Runtime({
+    live: new Live(),
+    loader: new ReleaseLoader(),
+    listeners,
+    compile: { services, unseal: await unsealer(env), stored: true },
+    store,
+    snapshot,
+    report,
+    forget: (tenant) => stats.forget(tenant),
+    log,
+    drainMs,
+  });
+  const process = new ProcessGauges();
+  const watching = new AbortController();
+  let ready = false;
+  let cut = false;
+  let closed: Promise<void> | undefined;
+
+  /** Local snapshot -> ready -> store -> deltas. Without a snapshot the store's first list comes before ready. */
+  async function boot(): Promise<void> {
+    let restored = 0;
+    for await (const saved of snapshot.load()) {
+      runtime.restore(saved.tenant, saved.head, {
+        getManifest: async () => saved.manifest,
+        getBlobs: async (sha256) => new Map(sha256.map((sha) => [sha, saved.blobs.get(sha)!])),
+      });
+      restored++;
+    }
+    await runtime.settled();
+    const whole = await snapshot.whole();
+    if (restored > 0) log.info({ tenants: restored, whole }, 'restored from the snapshot');
+    ready = whole;
+
+    const listed = latch();
+    const onListed = async () => {
+      await runtime.settled();
+      ready = true;
+      listed.open();
+      await snapshot.markWhole();
+    };
+    const followed = watch({ store, orders: runtime, log, signal: watching.signal, onListed, onHeard }).then(() => {
+      if (!ready) throw new Error('closed before it was ready');
+    });
+    followed.catch((err) => {
+      if (!watching.signal.aborted) log.error({ err }, 'the store is not followed any more');
+    });
+    if (!whole) await Promise.race([listed.promise, followed]);
+  }
+
+  async function shut(): Promise<void> {
+    watching.abort();
+    listeners.close();
+    const until = Date.now() + drainMs;
+    while (!cut && runtime.sessions > 0 && Date.now() < until) await wait(20);
+    if (runtime.sessions > 0) log.info({ sessions: runtime.sessions }, 'cutting the sessions that are left');
+    listeners.destroy();
+    runtime.close();
+    await snapshot.close();
+    wheel.close();
+    process.close();
+    decisions.close();
+  }
+
+  return {
+    stats,
+    get counts() {
+      return runtime.counts;
+    },
+    get ready() {
+      return ready && closed === undefined;
+    },
+    problems: () => (snapshot.failures > 0 ? ['the snapshot cannot be written'] : []),
+    gauges: () => [
+      gauge('arcus_listeners', 'Addresses listened on', listeners.size),
+      gauge('arcus_connections_open', 'Connections of clients open now', listeners.connections),
+      gauge('arcus_sessions', 'Sessions that run now', runtime.sessions),
+      counter('arcus_releases_applied_total', 'Releases applied', runtime.releasesApplied),
+      counter('arcus_releases_refused_total', 'Releases refused', runtime.releasesRefused),
+      counter('arcus_decisions_dropped_total', 'Decisions that could not be logged', decisions.dropped),
+      gauge('arcus_snapshot_failures', 'Snapshot writes that failed in a row', snapshot.failures),
+      ...process.read(),
+    ],
+    start: boot,
+    close({ now = false } = {}) {
+      cut ||= now;
+      closed ??= shut();
+      return closed;
+    },
+  };
+}
+
+const gauge = (name: string, help: string, value: number): Gauge => ({ name, type: 'gauge', help, value });
+const counter = (name: string, help: string, value: number): Gauge => ({ name, type: 'counter', help, value });
+
+function decisionSink(to: string, shared: boolean) {
+  if (to === 'off') return null;
+  return to === 'stdout' ? lineDestination(1, shared) : lineDestination(resolve(to), false);
+}
+
+/** Without a key tenants without secrets are served, and the others refused. */
+async function unsealer(env: WorkerEnv): Promise<(value: string, place: string) => string> {
+  if (env.ARCUS_SECRET_KEY === undefined && env.ARCUS_SECRET_KEY_FILE === undefined) {
+    return () => {
+      throw new Error('this worker has no secret key (ARCUS_SECRET_KEY)');
+    };
+  }
+  const sealer = await loadSealer(env);
+  return (value, place) => sealer.unseal(value, place);
+}
+
+/** Where a worker keeps what it runs. */
+export const snapshotFolder = (env: WorkerEnv, id: string): string => join(resolve(env.ARCUS_DATA), 'worker', id);
