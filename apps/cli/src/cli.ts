@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { type Command, CommandError, type Flag, OK, TROUBLE, UsageError } from './command.ts';
 import { commands } from './commands.ts';
+import { FileFaults, printFaults } from './config-file.ts';
 import { resolveConnection } from './connection.ts';
 import { commonFlags, remoteFlags } from './flags.ts';
 import { helpFor, overview } from './help.ts';
@@ -86,6 +87,7 @@ function explain(error: unknown, command: Command | undefined, out: Output): num
     out.warn(JSON.stringify({ error: { message, ...details } }, null, 2));
     return code;
   }
+  if (error instanceof FileFaults) printFaults(out, error.faults);
   out.warn(`arcus: ${message}`);
   if (usage) out.warn(`Try: arcus ${command ? `${command.name} ` : ''}--help`);
   return code;

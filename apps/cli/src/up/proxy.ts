@@ -17,10 +17,10 @@ export async function demoProxy(connection: Connection, demo: Demo, worker: stri
   if (server === null) return null;
   const { address } = server.listen;
   const state = await settled(connection, worker);
+  if (state === 'store away') return urlOf(demo, address);
   if (state?.state === 'refused') {
-    const why = state.refused!.issues.map((i) => i.message).join('; ');
-    const hint =
-      address === demo.proxy ? ': choose another address with ARCUS_PROXY_LISTEN, such as 127.0.0.1:17800' : '';
+    const why = state.refused!.issues.map((i) => i.message.replace(/\.$/, '')).join('; ');
+    const hint = address === demo.proxy ? ': choose another address with ARCUS_PROXY_LISTEN' : '';
     throw new CommandError(`the proxy of the tenant ${DEMO} cannot listen on ${address} (${why})${hint}`, {
       exitCode: NO,
     });
@@ -30,8 +30,11 @@ export async function demoProxy(connection: Connection, demo: Demo, worker: stri
       exitCode: NO,
     });
   }
-  return `http://${demo.user}:${demo.password}@${text(reachable(parseAddress(address)!))}`;
+  return urlOf(demo, address);
 }
+
+const urlOf = ({ user, password }: Demo, address: string): string =>
+  `http://${user}:${password}@${text(reachable(parseAddress(address)!))}`;
 
 async function serverOf(connection: Connection): Promise<{ listen: { address: string } } | null> {
   try {
@@ -44,13 +47,26 @@ async function serverOf(connection: Connection): Promise<{ listen: { address: st
   }
 }
 
-/** What the worker says once it has said something; undefined when it has not in time. */
-async function settled(connection: Connection, worker: string): Promise<WorkerState | undefined> {
+/**
+ * What the worker says once it has said something; undefined when it has not in time. While the config store is away
+ * nobody can tell, and the worker serves what it had.
+ */
+async function settled(connection: Connection, worker: string): Promise<WorkerState | 'store away' | undefined> {
   const end = performance.now() + DEADLINE_MS;
   for (;;) {
-    const { body } = await ask(connection, `${path('tenants', DEMO)}/config/status`);
-    const state = (body.workers as WorkerState[]).find((w) => w.worker === worker);
-    if (state?.state === 'applied' || state?.state === 'refused' || performance.now() >= end) return state;
+    const state = await look(connection, worker);
+    if (state === 'store away' || state?.state === 'applied' || state?.state === 'refused') return state;
+    if (performance.now() >= end) return state;
     await wait(20);
+  }
+}
+
+async function look(connection: Connection, worker: string): Promise<WorkerState | 'store away' | undefined> {
+  try {
+    const { body } = await ask(connection, `${path('tenants', DEMO)}/config/status`);
+    return (body.workers as WorkerState[]).find((w) => w.worker === worker);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 503) return 'store away';
+    throw error;
   }
 }

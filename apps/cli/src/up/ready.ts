@@ -24,11 +24,20 @@ export const writeReady = (data: string, ready: Ready): void => {
 
 export const removeReady = (data: string): void => rmSync(file(data), { force: true });
 
-/** What runs on this data folder; null when nothing does. */
+/** What runs on this data folder; null when nothing does: a process that was killed leaves its file behind. */
 export function readReady(data: string): Ready | null {
   try {
-    return Ready.parse(JSON.parse(readFileSync(file(data), 'utf8')));
+    const ready = Ready.parse(JSON.parse(readFileSync(file(data), 'utf8')));
+    return isAlive(ready.pid) ? ready : null;
   } catch {
     return null;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

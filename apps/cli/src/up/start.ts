@@ -128,10 +128,16 @@ async function listening<T extends RunningApi | Worker>(
   try {
     return await begin();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw error;
-    throw addressError(address, variable, code);
+    const code = codeOf(error);
+    if (code === undefined || !Object.hasOwn(reasons, code)) throw error;
+    throw addressError(address, variable, code as keyof typeof reasons);
   }
+}
+
+/** The system's code, of the error itself or of what it wraps. */
+function codeOf(error: unknown): string | undefined {
+  const { code, cause } = error as NodeJS.ErrnoException & { cause?: NodeJS.ErrnoException };
+  return code ?? cause?.code;
 }
 
 const reasons = {
@@ -140,9 +146,11 @@ const reasons = {
   EADDRNOTAVAIL: 'is no address of this machine',
 } as const;
 
-export function addressError(address: string, variable: string, code: keyof typeof reasons): CommandError {
+function addressError(address: string, variable: string, code: keyof typeof reasons): CommandError {
+  const { host, port } = parseAddress(address)!;
+  const other = text({ host, port: port < 65_535 ? port + 1 : port - 1 });
   return new CommandError(
-    `${address} ${reasons[code]}: choose another with ${variable}, such as ${variable}=127.0.0.1:17700`,
+    `${address} ${reasons[code]}: choose another with ${variable}, such as ${variable}=${other}`,
     {
       exitCode: NO,
     },

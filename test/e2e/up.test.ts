@@ -1,0 +1,198 @@
+/** `npm start`, as a person meets it. */
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { ask } from '@arcus/cli/client.ts';
+import { readReady } from '@arcus/cli/up/ready.ts';
+import { freePort } from '@arcus/testkit/port.ts';
+import { tempDir } from '@arcus/testkit/temp.ts';
+import { until, within } from '@arcus/testkit/until.ts';
+import { cleanEnv, cli, startUp } from './lib/deployment.ts';
+import { send } from './lib/tenants.ts';
+import { tunnel } from './lib/traffic.ts';
+
+const run = promisify(execFile);
+
+/** Runs `arcus up` to its end; resolves to what it printed and its exit code. */
+async function failing(env: Record<string, string>): Promise<{ code: number; stderr: string }> {
+  const child = spawn(process.execPath, [cli, 'up'], { env: cleanEnv(env), stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (chunk) => (stderr += chunk));
+  const [code] = (await within(once(child, 'close'), 'it ends', 30_000).finally(() => child.kill('SIGKILL'))) as [
+    number,
+  ];
+  return { code, stderr };
+}
+
+describe('arcus up', () => {
+  const dir = tempDir('up');
+  const data = join(dir.path, 'data');
+  let up: Awaited<ReturnType<typeof startUp>>;
+
+  before(async () => {
+    up = await startUp(data);
+  });
+  after(async () => {
+    await up?.process.close();
+    dir.close();
+  });
+
+  const connection = () => ({ api: new URL(up.ready.api), token: up.ready.admin_token });
+
+  it('prints a curl line that works as pasted', async () => {
+    const [line] = await until(() => /^.*curl -x .*$/m.exec(up.process.output));
+    const { stdout } = await run('bash', ['-c', `${line.trim().replace(/^Try\s+/, '')} -sS`]);
+    assert.match(stdout, /"status":"healthy"/);
+  });
+
+  it('prints where everything is, and the admin token of the first start', () => {
+    const { output } = up.process;
+    for (const text of [up.ready.api, up.ready.docs, up.ready.proxy!, up.ready.admin_token, data]) {
+      assert.ok(output.includes(text), `${text} is not in ${output}`);
+    }
+  });
+
+  it('lets the demo user reach the API and nothing else of this machine', async () => {
+    const admin = new URL(up.ready.worker_admin).host;
+    const { stdout } = await run('curl', [
+      '-s',
+      '-o',
+      '/dev/null',
+      '-w',
+      '%{http_code}',
+      '-x',
+      up.ready.proxy!,
+      `http://${admin}/health`,
+    ]);
+    assert.equal(stdout, '403');
+  });
+
+  it('answers at each address of ready.json, which is for its owner only', async () => {
+    assert.equal(statSync(join(data, 'ready.json')).mode & 0o777, 0o600);
+    assert.equal((await fetch(`${up.ready.api}/api/v1/health`)).status, 200);
+    assert.match(await (await fetch(up.ready.docs)).text(), /<html/i);
+    assert.match(((await (await fetch(up.ready.openapi)).json()) as { openapi: string }).openapi, /^3\.1/);
+    assert.equal((await fetch(`${up.ready.worker_admin}/ready`)).status, 200);
+    assert.equal((await ask(connection(), '/tenants/demo')).body.tenant_id, 'demo');
+  });
+
+  it('keeps no secret where others can read it', () => {
+    for (const name of readdirSync(data).filter((n) => /token|key|json|lock/.test(n))) {
+      assert.equal(statSync(join(data, name)).mode & 0o077, 0, name);
+    }
+    assert.equal(statSync(data).mode & 0o077, 0);
+  });
+
+  it('refuses a second start on the same folder', async () => {
+    const { code, stderr } = await failing(up.env);
+    assert.equal(code, 1);
+    assert.match(stderr, /runs already on .*ARCUS_DATA/);
+    assert.equal((await fetch(`${up.ready.api}/api/v1/health`)).status, 200);
+  });
+
+  it('names the port that is taken and the variable that changes it', async () => {
+    const other = async (own: Record<string, string>) => ({
+      ARCUS_DATA: join(dir.path, `other-${Object.keys(own)[0]}`),
+      ARCUS_API_LISTEN: `127.0.0.1:${await freePort()}`,
+      ARCUS_PROXY_LISTEN: `127.0.0.1:${await freePort()}`,
+      ARCUS_ADMIN_LISTEN: `127.0.0.1:${await freePort()}`,
+      ...own,
+    });
+    const port = await freePort();
+    const squatter = createServer().listen(port, '127.0.0.1');
+    await once(squatter, 'listening');
+    const taken = `127.0.0.1:${port}`;
+    try {
+      for (const variable of ['ARCUS_API_LISTEN', 'ARCUS_PROXY_LISTEN', 'ARCUS_ADMIN_LISTEN']) {
+        const { code, stderr } = await failing(await other({ [variable]: taken }));
+        assert.equal(code, 1, stderr);
+        assert.match(stderr, new RegExp(`${taken.replaceAll('.', '\\.')}.*${variable}`), variable);
+        assert.doesNotMatch(stderr, /\n {4}at /, 'a person does not want a stack');
+      }
+    } finally {
+      squatter.close();
+    }
+  });
+
+  it('keeps everything over a stop and a start, and removes ready.json in between', async () => {
+    await send(connection(), 'POST', '/tenants', { tenant_id: 'kept', tenant_name: 'Kept' });
+    const before = up.ready;
+    await within(up.process.kill('SIGINT'), 'Ctrl-C stops it', 15_000);
+    assert.ok(!readdirSync(data).includes('ready.json'));
+    const output = up.process.output.length;
+    await up.process.start();
+    const now = readReady(data)!;
+    assert.deepEqual({ ...now, pid: 0 }, { ...before, pid: 0 });
+    assert.equal((await ask(connection(), '/tenants/kept')).body.tenant_name, 'Kept');
+    assert.doesNotMatch(up.process.output.slice(output), new RegExp(before.admin_token));
+    assert.match(up.process.output.slice(output), /token create/);
+  });
+
+  it('lets the demo follow when addresses move, unless its owner changed it', async () => {
+    await up.process.close();
+    const moved = {
+      ...up.env,
+      ARCUS_API_LISTEN: `127.0.0.1:${await freePort()}`,
+      ARCUS_PROXY_LISTEN: `127.0.0.1:${await freePort()}`,
+    };
+    up = await startUp(data, moved);
+    assert.equal(new URL(up.ready.proxy!).host, moved.ARCUS_PROXY_LISTEN);
+    const health = `${up.ready.api}/api/v1/health`;
+    const { stdout } = await run('curl', ['-s', '-x', up.ready.proxy!, health]);
+    assert.match(stdout, /healthy/);
+
+    const own = `127.0.0.1:${await freePort()}`;
+    const { body, headers } = await ask(connection(), '/tenants/demo/servers/proxy');
+    const etag = headers.get('etag')!;
+    await send(
+      connection(),
+      'PUT',
+      '/tenants/demo/servers/proxy',
+      { ...body, listen: { address: own } },
+      { 'if-match': etag },
+    );
+    await up.process.close();
+    up = await startUp(data, { ...moved, ARCUS_PROXY_LISTEN: `127.0.0.1:${await freePort()}` });
+    assert.equal(new URL(up.ready.proxy!).host, own);
+  });
+
+  it('stops at the second Ctrl-C what the first one waits for', async () => {
+    const proxy = new URL(up.ready.proxy!);
+    const body = {
+      name: 'proxy',
+      type: 'http_proxy',
+      listen: { address: proxy.host },
+      escaper: 'direct',
+      connect_ports: [Number(new URL(up.ready.api).port)],
+    };
+    await send(connection(), 'PUT', '/tenants/demo/servers/proxy?wait=acked', body, { 'if-match': '*' });
+    const open = await tunnel({ port: Number(proxy.port) }, new URL(up.ready.api).host);
+    const child = up.process.pid;
+    process.kill(child, 'SIGINT');
+    await until(() => up.process.output.endsWith('still runs.\n'));
+    assert.ok(open.isOpen);
+    // Until the moment is over that counts as the same Ctrl-C.
+    await until(
+      () => {
+        if (up.process.running) process.kill(child, 'SIGINT');
+        return !up.process.running;
+      },
+      { deadline: 5000 },
+    );
+    await open.close();
+  });
+});
+
+it('an address that is none is named, before anything is made', async () => {
+  const dir = tempDir('up');
+  const { code, stderr } = await failing({ ARCUS_DATA: join(dir.path, 'data'), ARCUS_API_LISTEN: 'localhost' });
+  assert.equal(code, 2);
+  assert.match(stderr, /ARCUS_API_LISTEN: "localhost" is not address:port/);
+  assert.deepEqual(readdirSync(dir.path), []);
+  dir.close();
+});
