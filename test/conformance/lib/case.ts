@@ -57,6 +57,8 @@ export interface Case {
   methods?: readonly string[];
   /** Bytes that follow the last answer, inside a tunnel. */
   tunnel?: string;
+  /** The last answer has this status and is cut short: nobody may take it for whole. */
+  torn?: number;
   /** The client's connection afterwards; default 'kept'. */
   end?: 'kept' | 'closed' | 'reset';
   /** Idle connections to the origin afterwards; checked when given. */

@@ -52,7 +52,7 @@ function pieces(text: string, offset: number, cut: number | 'each' | undefined):
 }
 
 const quiet = async () => {
-  for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+  for (let i = 0; i < 4; i++) await new Promise(setImmediate);
 };
 
 /** A proxy of one configuration that runs case after case. */
@@ -134,7 +134,7 @@ export class World {
           if (!stream.destroyed) hear(stream.written);
         });
       };
-      stream.onActivity();
+      setImmediate(stream.onActivity);
       return stream;
     };
 

@@ -183,14 +183,14 @@ export class Forward implements Exchange, StreamReceiver {
     }
     this.#egress = egress;
     egress.stream.receiver = this;
-    this.#upgradeAsked = this.#requestDone && this.#head.upgrade !== '';
+    this.#upgradeAsked = !this.#head.hasBody && this.#head.upgrade !== '';
     const head = requestText(
       this.#head,
       this.#authority,
       egress,
       this.#context,
       this.#session.client,
-      this.#requestDone,
+      this.#upgradeAsked,
     );
     if (this.#early.length === 0) {
       egress.stream.write(head);
@@ -494,6 +494,7 @@ export class Forward implements Exchange, StreamReceiver {
       this.#head.persistent &&
       this.#head.minor === 1 &&
       known.code !== 'bad_request' &&
+      known.code !== 'body_too_large' &&
       !this.#connection.last;
     const answer = errorAnswer(known, this.#head, {
       worker: this.#context.services.worker,

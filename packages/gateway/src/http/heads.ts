@@ -7,14 +7,14 @@ import type { HttpServerContext } from './connection.ts';
 /** RFC 9110 section 7.6.3: the version is that of the message as it was received. */
 const viaLine = (via: string, minor: number): string => (minor === 1 ? via : via.replace('1.1', '1.0'));
 
-/** The request to the site, or to the next proxy. `whole`: its body, if any, has come. */
+/** The request to the site, or to the next proxy. `upgrade`: ask for it. */
 export function requestText(
   head: RequestHead,
   authority: string,
   egress: Egress,
   context: HttpServerContext,
   client: string,
-  whole: boolean,
+  upgrade: boolean,
 ): string {
   let text =
     egress.form === 'origin'
@@ -29,7 +29,7 @@ export function requestText(
     text += `Max-Forwards: ${counts ? head.maxForwards - 1 : head.maxForwards}\r\n`;
   }
   if (context.forwardedFor !== 'remove') text += forwardedLines(head, context.forwardedFor, client);
-  if (head.upgrade !== '' && whole) text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
+  if (upgrade) text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
   return `${text}${viaLine(context.via, head.minor)}${egress.headers}\r\n`;
 }
 
