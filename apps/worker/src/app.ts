@@ -42,7 +42,7 @@ interface Parts {
  */
 export function startWorker(env: WorkerEnv, deps: WorkerDeps = {}): Promise<Worker> {
   return compose(env, deps, (parts, hooks) =>
-    openDataPlane({ ...parts, ...hooks, snapshotDir: snapshotFolder(env, parts.id), shared: false }),
+    openDataPlane({ ...parts, ...hooks, snapshotDir: snapshotFolder(env, parts.id) }),
   );
 }
 

@@ -43,8 +43,11 @@ export interface DataPlaneOptions {
   readonly report: (tenant: string, status: TenantStatus | null) => void;
   /** The store said something. */
   readonly onHeard: () => void;
-  /** One of several processes that listen on the same addresses and write to the same log. */
-  readonly shared: boolean;
+  /**
+   * Set for one of several processes that listen on the same addresses and write to the same log: asks whether an
+   * address is this worker's (see ListenersOptions).
+   */
+  readonly claim?: (address: string) => Promise<() => void>;
 }
 
 export interface DataPlane extends Plane {
@@ -55,7 +58,8 @@ export interface DataPlane extends Plane {
 }
 
 export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
-  const { env, id, store, log, report, onHeard, shared } = options;
+  const { env, id, store, log, report, onHeard, claim } = options;
+  const shared = claim !== undefined;
   const drainMs = env.ARCUS_DRAIN_SECONDS * 1000;
 
   const stats = new Stats();
@@ -71,6 +75,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   const services: Services = { now: Date.now, wheel, stats, record: decisions.record, worker: id };
   const listeners: Listeners = new Listeners({
     reusePort: shared,
+    ...(claim && { claim }),
     onFreed: () => runtime.retryAddresses(),
     onError: (err, address) => log.error({ err, address }, 'a listener failed'),
   });

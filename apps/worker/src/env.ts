@@ -58,8 +58,9 @@ export function readWorkerEnv(source: Readonly<Record<string, string | undefined
   throw new Error(`the environment is not right:\n  ${lines.join('\n  ')}`);
 }
 
-/** How many processes a worker is. */
-export const processesOf = (env: WorkerEnv): number => env.ARCUS_PROCESSES ?? availableParallelism();
+/** How many processes a worker is; only Linux lets them share an address as we need it. */
+export const processesOf = (env: WorkerEnv): number =>
+  process.platform === 'linux' ? (env.ARCUS_PROCESSES ?? availableParallelism()) : 1;
 
 /** A host name as the beginning of a worker id. */
 export const idFromHost = (random: string): string => {

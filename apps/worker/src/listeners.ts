@@ -36,6 +36,11 @@ export interface Prepared {
 export interface ListenersOptions {
   /** Several processes share each address (SO_REUSEPORT). */
   readonly reusePort?: boolean;
+  /**
+   * With `reusePort` the kernel lets strangers share an address, too: this asks first whether it is ours, and answers
+   * what gives it back. Fails with EADDRINUSE.
+   */
+  readonly claim?: (address: string) => Promise<() => void>;
   /** An address of this process is free again. */
   readonly onFreed?: () => void;
   /** A socket or a server failed in a way that only an operator can mend (too many open files, a bug). */
@@ -52,6 +57,8 @@ interface Listener {
   readonly binding: Binding;
   /** Null while it is being bound, and while it stands back for a wider address. */
   server: net.Server | null;
+  /** Gives its claim back. */
+  unclaim: (() => void) | null;
 }
 
 export class Listeners {
@@ -99,6 +106,7 @@ export class Listeners {
         listen: server.listen,
         binding: { address, server: null, open: new Set() },
         server: null,
+        unclaim: null,
       };
       // Claimed before it is bound: two tenants that want it at once must not both believe they have it.
       this.#claim(listener);
@@ -168,7 +176,16 @@ export class Listeners {
     }
   }
 
-  #listen(listener: Listener): Promise<void> {
+  async #listen(listener: Listener): Promise<void> {
+    listener.unclaim ??= (await this.#options.claim?.(listener.binding.address)) ?? null;
+    await this.#open(listener);
+    // Closed while it was being bound.
+    if (this.#listeners.get(listener.binding.address) === listener) return;
+    listener.server?.close();
+    listener.unclaim?.();
+  }
+
+  #open(listener: Listener): Promise<void> {
     const server = net.createServer(acceptOptions, (socket) => this.#accept(listener, socket));
     return new Promise((resolve, reject) => {
       server.once('error', reject);
@@ -183,8 +200,6 @@ export class Listeners {
           server.removeListener('error', reject);
           server.on('error', (error) => this.#failed(error, listener));
           listener.server = server;
-          // Closed while it was being bound.
-          if (this.#listeners.get(listener.binding.address) !== listener) server.close();
           resolve();
         },
       );
@@ -212,6 +227,8 @@ export class Listeners {
     const mine = this.#byTenant.get(listener.tenant);
     if (mine?.delete(listener) && mine.size === 0) this.#byTenant.delete(listener.tenant);
     listener.server?.close();
+    listener.unclaim?.();
+    listener.unclaim = null;
     const { binding } = listener;
     binding.server = null;
     for (const connection of [...binding.open]) connection.drain();

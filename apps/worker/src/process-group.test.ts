@@ -9,6 +9,7 @@ import { freePort } from '@arcus/testkit/port.ts';
 import { RawClient } from '@arcus/testkit/raw-client.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until, within } from '@arcus/testkit/until.ts';
+import { Claims } from './claims.ts';
 import { sumOf } from './process-group.ts';
 import { answered, openFolder, proxyOn, publish } from './testing.ts';
 
@@ -54,13 +55,13 @@ async function setUp(t: TestContext) {
     folder.close();
   });
   const metrics = async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
-  const client = async () => {
-    const client = await RawClient.connect({ port });
+  const client = async (through = port) => {
+    const client = await RawClient.connect({ port: through });
     t.after(() => client.socket.destroy());
     return client;
   };
-  const ask = async () => {
-    const one = await client().catch(() => null);
+  const ask = async (through = port) => {
+    const one = await client(through).catch(() => null);
     if (!one) return 0;
     await one.send(`GET ${origin.url}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
     const { status } = await one.readResponse();
@@ -99,9 +100,23 @@ test('two processes answer on one address, and their numbers are one worker’s'
   for (let i = 0; i < 10; i++) assert.equal(await ask(), 403);
 });
 
+test('an address of another worker on this machine is refused, though the kernel would let both have it', async (t) => {
+  const { store, port, ask } = await setUp(t);
+  const other = await freePort();
+  const theirs = new Claims<string>();
+  assert.ok(await theirs.claim(`127.0.0.1:${other}`, 'x'));
+  await publish(store, 'acme', 2, proxyOn(other));
+  const { applied, refused } = await answered(store, 'acme', (s) => s.refused !== undefined);
+  assert.deepEqual([applied, refused?.issues[0]?.code], [1, 'address_in_use']);
+  assert.equal(await ask(port), 200);
+  theirs.releaseAll('x');
+  await answered(store, 'acme', (s) => s.applied === 2);
+  assert.deepEqual([await ask(port), await ask(other)], [0, 200]);
+});
+
 test('a process that dies is replaced, and the tunnels of the other live on', async (t) => {
   const { store, tunnel, pids, ask, output, metrics } = await setUp(t);
-  const tunnels = await Promise.all(Array.from({ length: 16 }, tunnel));
+  const tunnels = await Promise.all(Array.from({ length: 16 }, () => tunnel()));
   const [first] = pids();
   process.kill(first!, 'SIGKILL');
   await until(() => pids().length === 3);

@@ -7,6 +7,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { TenantStatus } from '@arcus/control/release.ts';
 import { Stats } from '@arcus/gateway/stats.ts';
 import type { Logger } from 'pino';
+import { Claims } from './claims.ts';
 import { addCounters } from './counter-values.ts';
 import type { Plane } from './data-plane.ts';
 import type { WorkerEnv } from './env.ts';
@@ -46,6 +47,7 @@ export class ProcessGroup implements Plane {
   readonly #options: ProcessGroupOptions;
   readonly #members: Member[];
   readonly #allReady = latch();
+  readonly #claims = new Claims<Member>();
   #closed: Promise<void> | undefined;
 
   constructor(options: ProcessGroupOptions) {
@@ -140,6 +142,7 @@ export class ProcessGroup implements Plane {
     const { log } = this.#options;
     member.child = null;
     member.ready = false;
+    this.#claims.releaseAll(member);
     this.#forget(member);
     if (this.#closed !== undefined) return;
     const lived = Date.now() - member.startedAt;
@@ -166,6 +169,14 @@ export class ProcessGroup implements Plane {
 
   #hear(member: Member, message: FromProcess): void {
     switch (message.type) {
+      case 'claim':
+        void this.#claims.claim(message.address, member).then((ours) => {
+          tell(member, { type: 'claimed', address: message.address, ours });
+        });
+        break;
+      case 'unclaim':
+        this.#claims.release(message.address, member);
+        break;
       case 'heard':
         this.#options.onHeard();
         break;

@@ -9,6 +9,9 @@ export type CounterValues = readonly [tenant: string, dimension: Dimension, name
 export type FromProcess =
   | { readonly type: 'ready' }
   | { readonly type: 'heard' }
+  /** May this process listen there? Answered by `claimed`. */
+  | { readonly type: 'claim'; readonly address: string }
+  | { readonly type: 'unclaim'; readonly address: string }
   | { readonly type: 'statuses'; readonly statuses: readonly (readonly [string, TenantStatus | null])[] }
   | {
       readonly type: 'numbers';
@@ -18,4 +21,6 @@ export type FromProcess =
       readonly gauges: readonly Gauge[];
     };
 
-export type ToProcess = { readonly type: 'stop'; readonly now: boolean };
+export type ToProcess =
+  | { readonly type: 'stop'; readonly now: boolean }
+  | { readonly type: 'claimed'; readonly address: string; readonly ours: boolean };

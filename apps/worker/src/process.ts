@@ -14,7 +14,12 @@ const GATHER_MS = 3;
 
 // First of all: who started us may die before we are up.
 let stop: ((now: boolean) => void) | undefined;
-process.on('message', (message: ToProcess) => (stop ? stop(message.now) : process.exit(0)));
+const claiming = new Map<string, (ours: boolean) => void>();
+process.on('message', (message: ToProcess) => {
+  if (message.type === 'claimed') claiming.get(message.address)?.(message.ours);
+  else if (stop) stop(message.now);
+  else process.exit(0);
+});
 process.on('disconnect', () => (stop ? stop(false) : process.exit(1)));
 if (!process.connected) process.exit(1);
 // A terminal sends its signals to all processes; the one in front decides.
@@ -34,13 +39,23 @@ const tell = (message: FromProcess): Promise<void> =>
     else sent();
   });
 
+async function claim(address: string): Promise<() => void> {
+  const ours = await new Promise<boolean>((answer) => {
+    claiming.set(address, answer);
+    void tell({ type: 'claim', address });
+  });
+  claiming.delete(address);
+  if (!ours) throw Object.assign(new Error(`${address} belongs to another worker`), { code: 'EADDRINUSE' });
+  return () => void tell({ type: 'unclaim', address });
+}
+
 let gathered = new Map<string, TenantStatus | null>();
 const plane = await openDataPlane({
   env,
   id,
   store,
   log,
-  shared: true,
+  claim,
   snapshotDir: join(snapshotFolder(env, id), `process-${index}`),
   onHeard: () => void tell({ type: 'heard' }),
   report: (tenant, status) => {

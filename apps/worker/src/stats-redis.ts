@@ -112,6 +112,8 @@ export class RedisStats {
     try {
       if (this.#redis.status !== 'ready') throw new Error(`Redis is not connected (${this.#redis.status})`);
       await this.#settle();
+      const gone = Date.now() - METRICS_SECONDS * 1000;
+      for (const [tenant, at] of this.#refreshed) if (at < gone) this.#refreshed.delete(tenant);
       const changes = await this.#collect();
       for (let i = 0; i < changes.length; i += CHUNK) await this.#send(changes.slice(i, i + CHUNK));
       if (this.#down) this.#options.log.info('Redis takes statistics again');
