@@ -160,13 +160,18 @@ export interface RawOrigin extends Listening {
  * write to `socket` whatever the case needs. `reply`: these bytes are sent each time a blank line arrives.
  */
 export async function startRawOrigin(
-  behave: { reply?: string | Uint8Array; onData?: (connection: RawConnection, chunk: Buffer) => void } = {},
+  behave: {
+    reply?: string | Uint8Array;
+    onConnection?: (connection: RawConnection) => void;
+    onData?: (connection: RawConnection, chunk: Buffer) => void;
+  } = {},
 ): Promise<RawOrigin> {
   const connections: RawConnection[] = [];
   const server = createTcp({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const chunks: Buffer[] = [];
     const connection: RawConnection = { socket, received: () => Buffer.concat(chunks), ended: false, closed: false };
     connections.push(connection);
+    behave.onConnection?.(connection);
     let answered = 0;
     socket.on('data', (chunk) => {
       chunks.push(chunk);

@@ -11,6 +11,7 @@ const cut = (name: string, send: string, more: Partial<Case> = {}): Case => ({
   rfc: 'RFC 9112 section 8',
   client: get(),
   origin: [{ early: HEAD, send, end: 'fin' }],
+  ...(send === '' ? {} : { apart: true }),
   reached: got(),
   answers: [],
   torn: 200,

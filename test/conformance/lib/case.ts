@@ -63,6 +63,8 @@ export interface Case {
   end?: 'kept' | 'closed' | 'reset';
   /** Idle connections to the origin afterwards; checked when given. */
   pooled?: number;
+  /** Pieces must arrive apart, which no real socket promises: shown in memory only. */
+  apart?: true;
   /** How the bytes may be cut: 'none' when the case is about what comes in one piece. Default 'all'. */
   cuts?: 'all' | 'none';
 }
