@@ -271,6 +271,39 @@ export function databaseSuite(name: string, newDatabase: NewDatabase): void {
       assert.doesNotMatch(rows, /secret-1|correct horse|\$argon2id|aaaaaaaaaa/);
     });
 
+    test('hundreds of users imported, changed and removed at once read back the same from the database', async (t) => {
+      const api = await open(t);
+      const users = Array.from({ length: 620 }, (_, i) => ({
+        name: `ünï "${i}" \\ user`,
+        blocked: i % 2 === 0,
+        token: { salt: `s${i}`, sha1: i.toString(16).padStart(40, '0') },
+      }));
+      const config = (list: object[]) => ({ user_groups: [{ name: 'staff', type: 'basic', static_users: list }] });
+      const reread = async () => {
+        const warm = await api.call('GET', '/tenants/acme/config');
+        api.app.context.changes.states.drop('acme');
+        const cold = await api.call('GET', '/tenants/acme/config');
+        assert.deepEqual(cold.body, warm.body);
+        return cold.body.user_groups[0].static_users as { name: string; blocked: boolean }[];
+      };
+      await tenant(api, 'acme', config(users));
+      assert.equal((await reread()).length, 620);
+      const first = await api.call('GET', `/tenants/acme/users/${encodeURIComponent(users[0]!.name)}`);
+      assert.deepEqual([first.body.blocked, first.body.credential, first.etag], [true, 'sha1', '"1"']);
+      const made = Date.parse(first.body.created_at);
+      assert.ok(Math.abs(Date.now() - made) < 60_000, first.body.created_at);
+
+      const changed = users.slice(0, 400).map((user) => ({ ...user, blocked: !user.blocked }));
+      const put = await api.call('PUT', '/tenants/acme/config', { body: config(changed), match: '*' });
+      assert.equal(put.status, 200, put.text);
+      const after = await reread();
+      assert.equal(after.length, 400);
+      assert.equal(after.find((user) => user.name === users[0]!.name)?.blocked, false);
+      const again = await api.call('GET', `/tenants/acme/users/${encodeURIComponent(users[0]!.name)}`);
+      assert.deepEqual([again.etag, again.body.created_at], ['"2"', first.body.created_at]);
+      assert.equal((await api.call('GET', '/tenants/acme/audit')).body.items[0].after['…'], '520 more objects');
+    });
+
     test('a config that was pulled can be pushed back as it is, and makes no new release', async (t) => {
       const api = await open(t);
       await tenant(api, 'acme', smallConfig(nextPort()));

@@ -37,6 +37,19 @@ for (const [kind, fresh] of Object.entries(databases)) {
       await db.close();
     });
 
+    test('the migrations make the tables that schema.prisma describes', async () => {
+      const own = `${dir.path}/m${++count}`;
+      mkdirSync(`${own}/${kind}/1_schema`, { recursive: true });
+      cpSync(
+        fileURLToPath(new URL(`./generated/${kind}.sql`, import.meta.url)),
+        `${own}/${kind}/1_schema/migration.sql`,
+      );
+      const [migrated, described] = [fresh(), fresh()];
+      await migrate(migrated);
+      await migrate(described, own);
+      assert.deepEqual(await columns(migrated), await columns(described));
+    });
+
     test('a later migration is applied alone, and one that was edited afterwards is refused', async () => {
       const own = `${dir.path}/m${++count}`;
       cpSync(migrations, own, { recursive: true });
@@ -70,4 +83,18 @@ for (const [kind, fresh] of Object.entries(databases)) {
       await db.close();
     });
   });
+}
+
+async function columns(url: string): Promise<unknown> {
+  const db = await openDb(url);
+  const sql =
+    db.kind === 'mysql'
+      ? `SELECT table_name t, column_name c, column_type d, is_nullable n, column_default v, collation_name l, column_key k
+           FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY 1, 2`
+      : `SELECT m.name t, c.name c, c.type d, c."notnull" n, c.dflt_value v, c.pk k
+           FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type IN ('table', 'index') ORDER BY 1, 2`;
+  const rows = await db.client.$queryRawUnsafe<unknown[]>(sql);
+  await db.close();
+  assert.ok(rows.length > 50);
+  return JSON.parse(JSON.stringify(rows, (_, v) => (typeof v === 'bigint' ? String(v) : v)));
 }

@@ -51,7 +51,15 @@ export async function openDb(url: string): Promise<Db> {
   return {
     kind: 'sqlite',
     client,
-    write: (work) => writer.run(() => retried(() => client.$transaction(work))),
+    write: (work) => {
+      const locked = async (tx: Tx) => {
+        // Writes nothing, but makes this the one writer before it reads: a transaction that reads first and writes
+        // later fails when another process (`arcus token create`) wrote in between.
+        await tx.$executeRaw`UPDATE listen_ports SET port = port WHERE port = -1`;
+        return work(tx);
+      };
+      return writer.run(() => retried(() => client.$transaction(locked)));
+    },
     close: () => client.$disconnect(),
   };
 }

@@ -18,11 +18,11 @@ import { type Db, Prisma, type Tx } from '../../db/open.ts';
 import { invalid, notFound, Problem } from '../../http/problem.ts';
 import { audit, auditConfig } from '../audit/record.ts';
 import { DryRun } from './compile.ts';
-import { type Document, share } from './document.ts';
+import { type Document, holdsUsers, share } from './document.ts';
 import { claimsOf, conflicts, sameClaims, writeClaims } from './listen.ts';
 import { type RowChanges, rowChanges, writeRows } from './rows.ts';
 import { protect } from './secrets.ts';
-import { States, type TenantRow, type TenantState, unborn } from './state.ts';
+import { type Packs, States, type TenantRow, type TenantState, unborn } from './state.ts';
 
 /** Who wants it, and why. */
 export interface Origin {
@@ -165,6 +165,7 @@ export class Changes {
         document,
         release: made ? { checksum: made.cut.checksum, manifest: made.manifest } : before.release,
         graph,
+        packs: made?.packs ?? before.packs,
       };
       this.states.keep(state);
       return { state, before, rows: changes, release: made && { manifest: made.manifest, blobs: made.fresh } };
@@ -229,7 +230,15 @@ export class Changes {
   }
 
   async #make(request: ChangeRequest, before: TenantState, document: Document, at: Date): Promise<Made> {
-    const parts = await cut(document as { tenant: unknown; config: Record<string, unknown> });
+    const packs = new Map<string, { sha256: string; body: Uint8Array }>();
+    const parts = await cut(document, {
+      get: (raw) => {
+        const known = before.packs.get(raw);
+        if (known) packs.set(raw, known);
+        return known;
+      },
+      set: (raw, packed) => packs.set(raw, packed),
+    });
     const known = new Set(before.release?.manifest.sections.flatMap((section) => section.blobs));
     const fresh = new Map([...parts.blobs].filter(([name]) => !known.has(name)));
     const manifest: Manifest = {
@@ -242,7 +251,7 @@ export class Changes {
       message: request.message,
       created_at: at.toISOString(),
     };
-    return { cut: parts, manifest, fresh };
+    return { cut: parts, manifest, fresh, packs };
   }
 
   #nextRow(
@@ -295,7 +304,7 @@ export class Changes {
           throw refuse(faults.map((f) => ({ ...f, pointer: relocated(f.pointer, document.config, entries) })));
         }
       }
-      await writeRows(tx, tenant_id, changes, row.changes, at);
+      await writeRows(db, tx, tenant_id, changes, row.changes, at);
       if (made) await insertRelease(db, tx, made, at);
       const whole = before.row.revision !== row.revision;
       const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
@@ -323,6 +332,7 @@ interface Made {
   manifest: Manifest;
   /** Blobs that the release before did not have. */
   fresh: Map<string, Uint8Array>;
+  packs: Packs;
 }
 
 const noRows: RowChanges = { resources: { put: [], removed: [] }, users: { put: [], removed: [] } };
@@ -405,6 +415,8 @@ async function insertRelease(db: Db, tx: Tx, made: Made, at: Date): Promise<void
 /** A username is unique in its tenant, not only in its group. */
 function duplicateUsers(entries: readonly Entry[]): Fault[] {
   const faults: Fault[] = [];
+  // Within one group the group's kind looks.
+  if (entries.filter((entry) => entry.object && holdsUsers(entry.object)).length < 2) return faults;
   const seen = new Map<string, string>();
   for (const entry of entries) {
     if (entry.family !== 'user_groups') continue;

@@ -3,7 +3,7 @@ import { sameJson } from '@arcus/gateway/canonical.ts';
 import type { AnyObject, Config } from '@arcus/gateway/config.ts';
 import { emptyConfig } from '@arcus/gateway/config.ts';
 import { type Family, families } from '@arcus/gateway/kind.ts';
-import type { Client, Prisma, Tx } from '../../db/open.ts';
+import { type Client, type Db, Prisma, type Tx } from '../../db/open.ts';
 import { byName, diffList, holdsUsers, objectsOf, type StaticUser, withFamily } from './document.ts';
 
 /** What a write does to the rows of a tenant. */
@@ -65,6 +65,7 @@ function usersOnly(before: AnyObject, after: AnyObject): boolean {
 const CHUNK = 500;
 
 export async function writeRows(
+  db: Pick<Db, 'kind'>,
   tx: Tx,
   tenant_id: string,
   changes: RowChanges,
@@ -117,15 +118,46 @@ export async function writeRows(
   }
   const inserts = updated.length > 10 ? changes.users.put : changes.users.put.filter((put) => put.created);
   for (const part of chunks(inserts, CHUNK)) {
-    await tx.user.createMany({
-      data: part.map(({ group, user }) => ({
-        ...{ tenant_id, username: user.name, created_at: born.get(user.name) ?? at },
-        ...userColumns(group, user),
-        ...common,
-      })),
-    });
+    const rows = part.map(({ group, user }) => ({
+      ...{ tenant_id, username: user.name, created_at: born.get(user.name) ?? at },
+      ...userColumns(group, user),
+      ...common,
+    }));
+    if (rows.length > 50) await insertUsers(db, tx, rows);
+    else await tx.user.createMany({ data: rows });
   }
 }
+
+/** Many users in one statement with one parameter: several times as fast as a parameter for each column. */
+async function insertUsers(db: Pick<Db, 'kind'>, tx: Tx, rows: Prisma.UserCreateManyInput[]): Promise<void> {
+  const json = JSON.stringify(
+    rows.map((row) => ({
+      ...row,
+      blocked: row.blocked ? 1 : 0,
+      config: JSON.stringify(row.config),
+      created_at: sqlTime(db.kind, row.created_at as Date),
+      updated_at: sqlTime(db.kind, row.updated_at as Date),
+    })),
+  );
+  const columns = Prisma.raw(
+    'tenant_id, username, user_group, blocked, credential, config, revision, created_at, updated_at',
+  );
+  if (db.kind === 'mysql') {
+    await tx.$executeRaw`INSERT INTO users (${columns}) SELECT ${columns} FROM JSON_TABLE(${json}, '$[*]' COLUMNS (
+      tenant_id VARCHAR(63) PATH '$.tenant_id', username VARCHAR(255) PATH '$.username',
+      user_group VARCHAR(63) PATH '$.user_group', blocked INT PATH '$.blocked',
+      credential VARCHAR(16) PATH '$.credential', config LONGTEXT PATH '$.config', revision INT PATH '$.revision',
+      created_at DATETIME(3) PATH '$.created_at', updated_at DATETIME(3) PATH '$.updated_at')) AS rows_`;
+  } else {
+    const fields = ['tenant_id', 'username', 'user_group', 'blocked', 'credential', 'config', 'revision'];
+    const values = Prisma.raw([...fields, 'created_at', 'updated_at'].map((f) => `value ->> '${f}'`).join(', '));
+    await tx.$executeRaw`INSERT INTO users (${columns}) SELECT ${values} FROM json_each(${json})`;
+  }
+}
+
+/** As the drivers write times: UTC both. */
+const sqlTime = (kind: Db['kind'], at: Date): string =>
+  kind === 'mysql' ? at.toISOString().replace('T', ' ').replace('Z', '') : at.toISOString().replace('Z', '+00:00');
 
 function* chunks<T>(list: readonly T[], size: number): Generator<T[]> {
   for (let from = 0; from < list.length; from += size) yield list.slice(from, from + size);

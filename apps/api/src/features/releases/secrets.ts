@@ -1,4 +1,5 @@
 /** Nothing secret is stored in clear: passwords become hashes, secrets are sealed, before anything else sees them. */
+import { slices } from '@arcus/control/canonical.ts';
 import type { Sealer } from '@arcus/control/seal.ts';
 import type { AnyObject, Config } from '@arcus/gateway/config.ts';
 import { type Fault, pointer } from '@arcus/gateway/fault.ts';
@@ -20,6 +21,8 @@ export const isSealed = (value: string): boolean => value.startsWith('sealed:');
 
 /** Hashes at a time: each takes a core for tens of milliseconds, off the event loop. */
 const HASHES = 4;
+/** Users sealed before the event loop may turn. */
+const SLICE = 50;
 
 /**
  * `next` with every new password hashed and every new secret sealed; what did not change since `old` is not touched.
@@ -39,7 +42,7 @@ export async function protect(
     for (const { before, after } of diff.put) {
       const hashed = holdsUsers(after) ? await hashUsers(sealer, tenant, before, after) : after;
       const at = pointer(family, objectsOf(next, family).indexOf(after));
-      const sealed = sealObject(sealer, tenant, family, before, hashed, at, faults);
+      const sealed = await sealObject(sealer, tenant, family, before, hashed, at, faults);
       if (sealed !== after) objects = withItem(objects, sealed);
     }
     if (objects !== objectsOf(next, family)) config = withFamily(config, family, objects);
@@ -47,7 +50,7 @@ export async function protect(
   return { config, faults };
 }
 
-function sealObject(
+async function sealObject(
   sealer: Sealer,
   tenant: string,
   family: Family,
@@ -55,7 +58,7 @@ function sealObject(
   object: AnyObject,
   at: string,
   faults: Fault[],
-): AnyObject {
+): Promise<AnyObject> {
   const seal = (value: string, place: string): string => {
     if (!isSealed(value)) return sealer.seal(value, `${tenant}/${place}`);
     try {
@@ -69,9 +72,16 @@ function sealObject(
   if (!holdsUsers(object)) return mapSecrets(family, object, seal);
   // Of 100,000 users only those that changed are looked at.
   const changed = diffList(before && holdsUsers(before) ? before.static_users : [], object.static_users).put;
-  const sealed = mapSecrets(family, { ...object, static_users: changed.map((put) => put.after) } as WithUsers, seal);
-  const users = new Map(sealed.static_users.map((user) => [user.name, user]));
-  return { ...sealed, static_users: object.static_users.map((user) => users.get(user.name) ?? user) } as WithUsers;
+  const users = new Map<string, StaticUser>();
+  const breathe = slices();
+  for (let from = 0; from < changed.length; from += SLICE) {
+    const part = changed.slice(from, from + SLICE).map((put) => put.after);
+    const sealed = mapSecrets(family, { ...object, static_users: part } as WithUsers, seal);
+    for (const user of sealed.static_users) users.set(user.name, user);
+    await breathe();
+  }
+  const bare = mapSecrets(family, { ...object, static_users: [] } as WithUsers, seal);
+  return { ...bare, static_users: object.static_users.map((user) => users.get(user.name) ?? user) } as WithUsers;
 }
 
 /** The pointer of a place's field path: items of lists go by name there, by index in a pointer. */

@@ -19,7 +19,11 @@ export interface TenantState {
   readonly release: { readonly checksum: string; readonly manifest: Manifest } | null;
   /** What the document compiles to, for the next compile to share with; null when it was not compiled yet. */
   readonly graph: Graph | null;
+  /** Compressed parts of the document by the hash of their content: what did not change is not compressed again. */
+  readonly packs: Packs;
 }
+
+export type Packs = ReadonlyMap<string, { sha256: string; body: Uint8Array }>;
 
 export function tenantInfo(
   row: Pick<TenantRow, 'tenant_id' | 'tenant_name' | 'status' | 'resource_limits'>,
@@ -69,6 +73,7 @@ export class States {
         document: { tenant: tenantInfo(row), config },
         release: release && { checksum: release.checksum, manifest: JSON.parse(release.manifest) as Manifest },
         graph: null,
+        packs: new Map(),
       };
       this.keep(state);
       return state;
@@ -132,7 +137,13 @@ export async function unborn(db: Db, tenant_id: string, at: Date): Promise<Tenan
     created_at: at,
     updated_at: at,
   };
-  return { row, document: { tenant: tenantInfo(row), config: emptyConfig() }, release: null, graph: null };
+  return {
+    row,
+    document: { tenant: tenantInfo(row), config: emptyConfig() },
+    release: null,
+    graph: null,
+    packs: new Map(),
+  };
 }
 
 /** All users of a config. */
