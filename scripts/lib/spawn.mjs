@@ -21,13 +21,31 @@ export function handOver(program, args) {
     process.on(signal, listener);
     return () => process.off(signal, listener);
   });
+  const orphaned = whenOrphaned(() => child.kill('SIGTERM'));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => {
       for (const undo of forward) undo();
+      clearInterval(orphaned);
       resolve(signal === null ? (code ?? 1) : 128 + (constants.signals[signal] ?? 0));
     });
   });
+}
+
+/**
+ * An npm that was killed with SIGKILL passes nothing on: that the parent is gone is then the only sign. Without npm it
+ * means nothing: a shell may well leave before us. (The scripts in package.json begin with `exec`, because the shell
+ * that npm would else put in between keeps a SIGINT to npm for itself.)
+ */
+function whenOrphaned(then) {
+  if (process.env.npm_lifecycle_event === undefined) return undefined;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    then();
+  }, 250);
+  return timer.unref();
 }
 
 /**
