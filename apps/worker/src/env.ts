@@ -25,7 +25,7 @@ const Labels = z.string().transform((text, ctx): Record<string, string> => {
 });
 
 /** A worker's settings: environment variables, each read once, here. */
-const WorkerEnv = z.object({
+export const WorkerEnv = z.object({
   ARCUS_DATA: z.string().min(1).default('.data').describe('Folder for the snapshot and the id'),
   ARCUS_WORKER_ID: z.string().regex(WORKER_ID).optional().describe('Default: made from the host name, then kept'),
   ARCUS_WORKER_LABELS: Labels.default({}).describe('k=v,k=v'),
@@ -39,7 +39,7 @@ const WorkerEnv = z.object({
     .describe('Where statistics go; none: only /metrics has them'),
   ARCUS_DRAIN_SECONDS: z.coerce.number().min(0).max(86_400).default(30).describe('For sessions to end, seconds'),
   ARCUS_DECISION_LOG: z.string().min(1).default('stdout').describe('stdout | off | path of a file'),
-  ARCUS_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  ARCUS_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('How much is logged'),
   ARCUS_PROCESSES: z.coerce.number().int().min(1).max(256).optional().describe('Default: one per core'),
 });
 
