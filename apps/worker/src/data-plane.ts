@@ -130,12 +130,12 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
 
   async function shut(): Promise<void> {
     watching.abort();
+    runtime.close();
     listeners.close();
     const until = Date.now() + drainMs;
     while (!cut && runtime.sessions > 0 && Date.now() < until) await wait(20);
     if (runtime.sessions > 0) log.info({ sessions: runtime.sessions }, 'cutting the sessions that are left');
     listeners.destroy();
-    runtime.close();
     await snapshot.close();
     wheel.close();
     process.close();

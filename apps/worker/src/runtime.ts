@@ -93,6 +93,11 @@ export class Runtime implements Orders {
       graph.retire();
       throw error;
     });
+    if (this.#closed) {
+      prepared.abort();
+      graph.retire();
+      return;
+    }
     // One synchronous step: no connection meets half of a release.
     const old = live.swap(tenant.id, graph);
     prepared.commit();

@@ -17,8 +17,8 @@ import { backoff } from './lanes.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
 const LARGE = 16 * 1024;
-/** Beyond so many tenants waiting, bodies are fetched again instead of kept in memory. */
-const MOST_WAITING = 500;
+/** Beyond so many bytes waiting, bodies are fetched again instead of kept in memory. */
+const MOST_WAITING = 64 * 1024 * 1024;
 
 const Index = z.strictObject({
   schema: z.literal(1),
@@ -47,6 +47,7 @@ export class Snapshot {
   readonly #options: SnapshotOptions;
   /** Newest wins; null is for a tenant that is gone. */
   readonly #waiting = new Map<string, Saved | null>();
+  #waitingBytes = 0;
   /** Large blob -> tenants whose file names it. */
   readonly #users = new Map<string, Set<string>>();
   readonly #largeOf = new Map<string, readonly string[]>();
@@ -102,14 +103,15 @@ export class Snapshot {
 
   /** Soon. `saved.blobs` may hold only what is new since the tenant's last save. Nobody waits for it. */
   save(saved: Saved): void {
-    const before = this.#waiting.get(saved.tenant);
-    const blobs = this.#waiting.size > MOST_WAITING ? new Map() : new Map([...(before?.blobs ?? []), ...saved.blobs]);
-    this.#waiting.set(saved.tenant, { ...saved, blobs });
+    const blobs = new Map([...(this.#waiting.get(saved.tenant)?.blobs ?? []), ...saved.blobs]);
+    const size = sizeOf({ blobs });
+    const room = this.#waitingBytes + size <= MOST_WAITING;
+    this.#wait(saved.tenant, { ...saved, blobs: room ? blobs : new Map() });
     this.#start();
   }
 
   remove(tenant: string): void {
-    this.#waiting.set(tenant, null);
+    this.#wait(tenant, null);
     this.#start();
   }
 
@@ -132,12 +134,22 @@ export class Snapshot {
     });
   }
 
+  /** The newest order for a tenant's file; undefined takes it out of the queue. */
+  #wait(tenant: string, saved: Saved | null | undefined): void {
+    this.#waitingBytes -= sizeOf(this.#waiting.get(tenant));
+    if (saved === undefined) this.#waiting.delete(tenant);
+    else this.#waiting.set(tenant, saved);
+    this.#waitingBytes += sizeOf(saved);
+  }
+
   async #drain(): Promise<void> {
+    const failed = new Map<string, Saved | null>();
     for (;;) {
       const next = this.#waiting.entries().next();
-      if (next.done) return;
+      if (next.done) break;
       const [tenant, saved] = next.value;
-      this.#waiting.delete(tenant);
+      this.#wait(tenant, undefined);
+      failed.delete(tenant);
       try {
         if (saved) await this.#write(saved);
         else await this.#forget(tenant);
@@ -149,18 +161,19 @@ export class Snapshot {
         }
         // Rather none than an old release: a restart must not bring back what was replaced.
         await rm(this.#file(tenant), { force: true }).catch(() => {});
-        if (!this.#waiting.has(tenant)) this.#waiting.set(tenant, saved && { ...saved, blobs: new Map() });
-        this.#retry ??= setTimeout(
-          () => {
-            this.#retry = undefined;
-            this.#start();
-          },
-          backoff(this.failures, 1_000),
-        );
-        this.#retry.unref();
-        return;
+        failed.set(tenant, saved && { ...saved, blobs: new Map() });
       }
     }
+    if (failed.size === 0) return;
+    for (const [tenant, saved] of failed) this.#wait(tenant, saved);
+    this.#retry ??= setTimeout(
+      () => {
+        this.#retry = undefined;
+        this.#start();
+      },
+      backoff(this.failures, 1_000),
+    );
+    this.#retry.unref();
   }
 
   async #write({ tenant, head, manifest, blobs }: Saved): Promise<void> {
@@ -271,4 +284,10 @@ export class Snapshot {
     }
     await rename(temporary, path);
   }
+}
+
+function sizeOf(saved: { blobs: ReadonlyMap<string, Uint8Array> } | null | undefined): number {
+  let bytes = 0;
+  for (const body of saved?.blobs.values() ?? []) bytes += body.length;
+  return bytes;
 }
