@@ -63,6 +63,15 @@ export function pinSelf(core: number): void {
   execFileSync('taskset', ['-acp', String(core), String(process.pid)], { stdio: 'ignore' });
 }
 
+/**
+ * Lets this process, and the children it starts from now on, run before everything else, or no longer. Only root may;
+ * `nice` would not do, as the kernel weighs sessions against each other first (sched(7), autogroup).
+ */
+export function setUrgent(urgent: boolean): void {
+  const policy = urgent ? ['--rr', '--pid', '1'] : ['--other', '--pid', '0'];
+  spawnSync('chrt', ['--all-tasks', ...policy, String(process.pid)], { stdio: 'ignore' });
+}
+
 const versionOf = (program: Program, flag: string, pattern: RegExp): string => {
   const path = find(program);
   if (path === undefined) return 'not installed';

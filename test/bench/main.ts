@@ -6,7 +6,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Lab } from './lab.ts';
-import { describeMachine, pinSelf, requirePrograms, twoCores } from './machine.ts';
+import { describeMachine, pinSelf, requirePrograms, setUrgent, twoCores } from './machine.ts';
+import { watchOthers } from './measure.ts';
 import { topFunctions } from './profile.ts';
 import { formatResult, formatTable, updatePage } from './report.ts';
 import { root } from './root.ts';
@@ -45,6 +46,8 @@ async function main(): Promise<number> {
   for (const row of wanted) {
     const lab = new Lab(cores, nodeOptions);
     const started = performance.now();
+    const others = watchOthers();
+    setUrgent(row.urgent ?? false);
     try {
       for (const result of await row.run(lab)) {
         results.push(result);
@@ -53,7 +56,8 @@ async function main(): Promise<number> {
     } finally {
       await lab.close();
     }
-    process.stdout.write(`${' '.repeat(18)}${((performance.now() - started) / 1000).toFixed(0)} s\n`);
+    const seconds = ((performance.now() - started) / 1000).toFixed(0);
+    process.stdout.write(`${' '.repeat(18)}${seconds} s; others used ${others().toFixed(2)} cores meanwhile\n`);
   }
   process.stdout.write(`\n${formatTable(results)}\n`);
   if (profile) process.stdout.write(`\nown time of functions, of the time not idle\n${topFunctions(profile)}\n`);

@@ -62,3 +62,31 @@ export function median(values: readonly number[]): number {
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(sorted.length * p) - 1))]!;
 }
+
+/** CPU time of this process and of all children that have ended, s. */
+function ownSeconds(): number {
+  const fields = stat(process.pid)!;
+  return [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0) / ticksPerSecond;
+}
+
+/** CPU time of the whole machine that was not idle, s: proc(5), the first line of /proc/stat. */
+function machineSeconds(): number {
+  const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'latin1')
+    .split('\n', 1)[0]!
+    .split(/ +/)
+    .slice(1)
+    .map(Number) as number[];
+  return (user! + nice! + system! + irq! + softirq! + steal!) / ticksPerSecond;
+}
+
+/**
+ * Starts to watch what else runs on the machine. The answer, asked once all children have ended, is in cores: 0.5 is
+ * half a core. Latencies mean little when it is not near 0.
+ */
+export function watchOthers(): () => number {
+  const [started, machine, own] = [performance.now(), machineSeconds(), ownSeconds()];
+  return () => {
+    const seconds = (performance.now() - started) / 1000;
+    return Math.max(0, (machineSeconds() - machine - (ownSeconds() - own)) / seconds);
+  };
+}

@@ -22,6 +22,8 @@ export interface Row {
   readonly name: string;
   readonly description: string;
   readonly programs: readonly Program[];
+  /** Measures time that passes instead of CPU: runs before all else on the machine, where that is allowed. */
+  readonly urgent?: boolean;
   run(lab: Lab): Promise<Result[]>;
 }
 

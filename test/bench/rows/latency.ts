@@ -11,8 +11,8 @@ import { type Row, summarize } from '../row.ts';
 import { forwardPrograms } from './forward.ts';
 
 const PER_SECOND = 1000;
-const SECONDS = 3;
-const ROUNDS = 7;
+const SECONDS = 1;
+const ROUNDS = 21;
 
 const head = (url: string, authorization: string) =>
   `GET ${url} HTTP/1.1\r\nHost: ${new URL(url).host}\r\n${authorization && `Proxy-Authorization: ${authorization}\r\n`}\r\n`;
@@ -21,6 +21,7 @@ export const latencyRow: Row = {
   name: 'latency',
   description: `added latency at ${PER_SECOND} requests a second`,
   programs: forwardPrograms,
+  urgent: true,
   async run(lab) {
     const origin = await startOrigin(lab);
     const url = `http://${origin.host}:${origin.port}/1k`;
