@@ -51,6 +51,9 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
       user: decodeURIComponent(url.username),
       password: decodeURIComponent(url.password),
       database,
+      // Said in the handshake, as the tables compare text. Without it the driver sends SET NAMES on each new connection,
+      // and when the server goes away just then it leaves a rejected promise to nobody, which ends the process.
+      collation: 'UTF8MB4_BIN',
       connectionLimit: connections,
       connectTimeout: 5000,
       acquireTimeout: 10_000,
