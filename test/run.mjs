@@ -16,6 +16,8 @@ const phases = {
   contract: { files: ['test/contract/**/*.test.ts'], concurrency: 2, servers: true },
   golden: { files: ['test/golden/**/*.test.ts'], concurrency: 2 },
   conformance: { files: ['test/conformance/**/*.test.ts'], concurrency: 2 },
+  fuzz: { files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
+  load: { files: ['test/load/**/*.test.ts'], concurrency: 1 },
   e2e: { files: ['test/e2e/**/*.test.ts'], concurrency: 1, servers: true },
 };
 

@@ -11,6 +11,8 @@ const tasks = {
   check: { entry: 'test/run.mjs', args: ['check', 'unit'] },
   test: { entry: 'test/run.mjs', args: [] },
   bench: { entry: 'test/bench/main.ts', args: [] },
+  fuzz: { entry: 'test/fuzz/main.ts', args: [] },
+  load: { entry: 'test/load/main.ts', args: [] },
   gen: { entry: 'scripts/gen.mjs', args: [] },
 };
 
