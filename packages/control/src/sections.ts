@@ -98,7 +98,8 @@ export async function cut(document: Document, packs?: PackCache): Promise<Cut> {
       const visited = await visit(field, `${path}/${pointerToken(key)}`, inner);
       const name = JSON.stringify(key);
       fields.push(`${name}:${visited.json}`);
-      full.push(`${full.length > 1 ? ',' : ''}${name}:`, ...visited.full);
+      full.push(`${full.length > 1 ? ',' : ''}${name}:`);
+      for (const piece of visited.full) full.push(piece);
     }
     full.push('}');
     return { json: `{${fields.join(',')}}`, full };
@@ -118,7 +119,8 @@ export async function cut(document: Document, packs?: PackCache): Promise<Cut> {
       } else {
         const visited = await visit(values[i], `${path}/${i}`, inner);
         json.push(visited.json);
-        full.push(open, ...visited.full);
+        full.push(open);
+        for (const piece of visited.full) full.push(piece);
         open = '';
       }
       chars += json[i]!.length + 1;

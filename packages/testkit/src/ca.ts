@@ -28,7 +28,7 @@ export interface ThrowAwayCa {
 }
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const crypto = webcrypto as unknown as Crypto;
+const crypto = webcrypto;
 
 /** A new certificate authority whose files lie in a temporary folder. */
 export async function createCa(name = 'Arcus test CA'): Promise<ThrowAwayCa> {
@@ -107,6 +107,6 @@ function serial(): string {
   return Buffer.from(bytes).toString('hex');
 }
 
-async function pem(key: CryptoKey): Promise<string> {
+async function pem(key: webcrypto.CryptoKey): Promise<string> {
   return x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
 }

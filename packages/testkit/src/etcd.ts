@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { cpSync, rmSync } from 'node:fs';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { join } from 'node:path';
@@ -45,6 +47,12 @@ export interface EtcdServer {
   /** Keys below a prefix. */
   list(prefix: string): Promise<string[]>;
   delete(key: string): Promise<void>;
+  /** Switches authentication on again, after `call('auth/disable', {})`. */
+  enableAuth(): Promise<void>;
+  /** Kills it, throws all data away and starts it again, empty. Not with `auth`. */
+  wipe(): Promise<void>;
+  /** Kills it, keeps a copy of its data and starts it again. What comes back puts that copy in place, the same way. */
+  backup(): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }
 
@@ -160,6 +168,10 @@ export async function startEtcd({ tls = false, auth, members: count = 1 }: EtcdO
       return send(port, 'POST', `/v3/${path}`, body, await token);
     }
   };
+  const enableAuth = async () => {
+    await send(port, 'POST', '/v3/auth/enable', {});
+    authenticated = true;
+  };
   if (auth) {
     const { user, password, prefix } = auth;
     await call('auth/user/add', { name: 'root', password });
@@ -177,9 +189,17 @@ export async function startEtcd({ tls = false, auth, members: count = 1 }: EtcdO
       await call('auth/user/add', { name: user, password });
       await call('auth/user/grant', { user, role: 'arcus' });
     }
-    await call('auth/enable', {});
-    authenticated = true;
+    await enableAuth();
   }
+  const offline = async (work: () => void) => {
+    await Promise.all(started.map((member) => member.kill('SIGKILL')));
+    work();
+    await Promise.all(started.map((member) => member.start()));
+  };
+  const eachPlace = (work: (name: string) => void) => {
+    for (const { name } of places) work(name);
+  };
+  const copyAll = { recursive: true };
   const revision = async () => Number((await call('kv/range', { key: base64('none') })).header.revision);
   return {
     ports: places.map((place) => place.client),
@@ -213,6 +233,19 @@ export async function startEtcd({ tls = false, auth, members: count = 1 }: EtcdO
         keys_only: true,
       });
       return kvs.map((kv: { key: string }) => Buffer.from(kv.key, 'base64').toString('utf8'));
+    },
+    enableAuth,
+    wipe: () => offline(() => eachPlace((name) => rmSync(join(dir.path, name), { recursive: true }))),
+    async backup() {
+      const copy = join(dir.path, `backup-${randomUUID()}`);
+      await offline(() => eachPlace((name) => cpSync(join(dir.path, name), join(copy, name), copyAll)));
+      return () =>
+        offline(() => {
+          for (const { name } of places) {
+            rmSync(join(dir.path, name), { recursive: true });
+            cpSync(join(copy, name), join(dir.path, name), copyAll);
+          }
+        });
     },
     delete: async (key) => void (await call('kv/deleterange', { key: base64(key) })),
     close,

@@ -28,7 +28,7 @@ export interface RawClientOptions {
 export class RawClient {
   socket: Socket;
   readonly #deadline: number;
-  #buffer = Buffer.alloc(0);
+  #buffer: Buffer = Buffer.alloc(0);
   #state: 'open' | 'end' | 'reset' = 'open';
   #wake: () => void = () => {};
 

@@ -126,7 +126,10 @@ export class TcpProxy {
     if (!this.#pairs.delete(pair)) return;
     // Both sides ended in order: nothing is left to reset.
     for (const socket of [pair.client, pair.upstream]) {
-      if (socket && !socket.destroyed) socket.resetAndDestroy();
+      if (!socket || socket.destroyed) continue;
+      // While a FIN is on its way a reset fails (uv_tcp_close_reset: EINVAL) and Node then never closes the handle.
+      if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+      else socket.resetAndDestroy();
     }
   }
 }
