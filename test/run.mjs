@@ -14,6 +14,7 @@ const phases = {
   check: {},
   unit: { files: ['apps/*/src/**/*.test.ts', 'packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
   contract: { files: ['test/contract/**/*.test.ts'], concurrency: 2, servers: true },
+  project: { files: ['test/project/**/*.test.ts'], concurrency: 2 },
   golden: { files: ['test/golden/**/*.test.ts'], concurrency: 2 },
   conformance: { files: ['test/conformance/**/*.test.ts'], concurrency: 2 },
   fuzz: { files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
