@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
-import { migrate } from './migrate.ts';
+import { migrate, readMigrations } from './migrate.ts';
 import { openDb } from './open.ts';
 
 const migrations = fileURLToPath(new URL('../../../../prisma/migrations', import.meta.url));
@@ -30,7 +30,8 @@ for (const [kind, fresh] of Object.entries(databases)) {
     test('a new database gets all migrations, once, also from several processes at the same time', async () => {
       const url = fresh();
       const applied = await Promise.all([migrate(url), migrate(url), migrate(url)]);
-      assert.equal(applied.flat().length, 1, JSON.stringify(applied));
+      const all = readMigrations(`${migrations}/${kind}`).map((migration) => migration.name);
+      assert.deepEqual(applied.flat().sort(), all, JSON.stringify(applied));
       assert.deepEqual(await migrate(url), []);
       const db = await openDb(url);
       assert.deepEqual(await db.client.tenant.findMany(), []);
@@ -48,6 +49,31 @@ for (const [kind, fresh] of Object.entries(databases)) {
       await migrate(migrated);
       await migrate(described, own);
       assert.deepEqual(await columns(migrated), await columns(described));
+    });
+
+    test('releases of before history was kept own their blobs afterwards', async () => {
+      const own = `${dir.path}/m${++count}`;
+      const [first] = readMigrations(`${migrations}/${kind}`);
+      cpSync(`${migrations}/${kind}/${first!.name}`, `${own}/${kind}/${first!.name}`, { recursive: true });
+      const url = fresh();
+      await migrate(url, own);
+      const db = await openDb(url);
+      const at = new Date().toISOString().slice(0, 19).replace('T', ' ');
+      await db.client.$executeRawUnsafe(
+        `INSERT INTO tenants VALUES ('acme', 'x', 'active', '{}', '{}', 1, 1, 1, 1, '${at}', '${at}')`,
+      );
+      const [a, b] = ['a'.repeat(64), 'b'.repeat(64)];
+      const manifest = JSON.stringify({ sections: [{ blobs: [a, b] }, { blobs: [] }, { blobs: [a] }] });
+      await db.client.$executeRawUnsafe(
+        `INSERT INTO releases VALUES ('acme', 1, 'published', '${a}', '${manifest}', 'me', '', 1, '${at}', NULL)`,
+      );
+      await migrate(url);
+      const owners = await db.client.blobOwner.findMany({ orderBy: { sha256: 'asc' } });
+      await db.close();
+      assert.deepEqual(owners, [
+        { sha256: a, tenant_id: 'acme' },
+        { sha256: b, tenant_id: 'acme' },
+      ]);
     });
 
     test('a later migration is applied alone, and one that was edited afterwards is refused', async () => {
