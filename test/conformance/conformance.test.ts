@@ -11,7 +11,7 @@ after(async () => {
 });
 
 function worldFor(c: Case): Promise<World> {
-  const key = JSON.stringify([c.server, c.users]);
+  const key = JSON.stringify([c.server, c.users, c.inspect]);
   let world = worlds.get(key);
   if (world === undefined) {
     world = World.start(c);

@@ -12,7 +12,7 @@ import { topics } from './cases/topics.ts';
 import { type Case, FIN, RST } from './lib/case.ts';
 import { check } from './lib/check.ts';
 import { OriginScript } from './lib/script.ts';
-import { type Outcome, users, World } from './lib/world.ts';
+import { auditor, type Outcome, users, World } from './lib/world.ts';
 
 const closers: (() => unknown)[] = [];
 after(async () => {
@@ -42,7 +42,7 @@ const escaper: Escaper = {
 
 const started = new Map<string, Promise<{ proxy: TestProxy; world: World }>>();
 function proxyFor(c: Case) {
-  const key = JSON.stringify([c.server, c.users]);
+  const key = JSON.stringify([c.server, c.users, c.inspect]);
   let both = started.get(key);
   if (both === undefined) {
     both = (async () => {
@@ -50,6 +50,7 @@ function proxyFor(c: Case) {
         escaper,
         ...(c.server ? { server: c.server } : {}),
         ...(c.users ? { userGroup: users } : {}),
+        ...(c.inspect ? { auditor } : {}),
       });
       const world = await World.start(c);
       closers.push(async () => {

@@ -63,6 +63,7 @@ export class Relay extends WheelEntry {
 
   #side(from: ByteStream, to: ByteStream, client: boolean): StreamReceiver {
     const options = this.#options;
+    let ended = false;
     let closed = false;
     return {
       onData: (chunk, borrowed) => {
@@ -73,11 +74,13 @@ export class Relay extends WheelEntry {
         if (!to.write(chunk, borrowed)) from.pause();
       },
       onEnd: () => {
+        ended = true;
         to.end();
       },
       // What was written to this side has left: the other may be read again.
       onDrain: () => {
-        to.resume();
+        if (this.#open === 1) options.wheel.arm(this, LINGER_MS);
+        else to.resume();
       },
       onClose: (error) => {
         if (closed) return;
@@ -85,12 +88,14 @@ export class Relay extends WheelEntry {
         this.#open--;
         if (error) {
           this.#reason ||= client ? 'client reset' : 'upstream reset';
-          to.reset();
+          if (!to.destroyed) to.reset();
         } else if (!to.destroyed) {
-          // RFC 9110 section 9.3.6: deliver what is outstanding, then close.
-          to.end();
-          to.resume();
-          options.wheel.arm(this, LINGER_MS);
+          if (ended) {
+            // RFC 9110 section 9.3.6: deliver what is outstanding, however slowly it is read, then close.
+            to.end();
+            to.resume();
+            options.wheel.arm(this, to.blocked ? options.idleMs : LINGER_MS);
+          } else to.reset(); // Cut by us.
         }
         if (this.#open === 0 && !this.#finished) {
           this.#finished = true;

@@ -30,6 +30,47 @@ const upgrade = (name: string, more: Partial<Case>): Case => ({
 });
 const http10 = 'HTTP/1.0\r\nHost: o.example\r\n\r\n';
 
+const inspected: Case[] = [
+  tunnel('an auditor lets through what it knows, however it is cut', C, {
+    inspect: true,
+    client: [connect(), 'SSH-2.0-x\r\n'],
+    talk: [{ hear: 'SSH-2.0-x\r\n', say: 'SSH-2.0-y\r\n' }],
+    reached: 'SSH-2.0-x\r\n',
+    tunnel: 'SSH-2.0-y\r\n',
+  }),
+  tunnel('an auditor that waits for more decides when the client ends', C, {
+    inspect: true,
+    client: [connect(), 'SSH', FIN],
+    reached: '',
+    end: 'reset',
+  }),
+  tunnel('an auditor lets through early data that it knows', C, {
+    inspect: true,
+    client: `${connect()}GET / HTTP/1.1\r\n\r\n`,
+    reached: 'GET / HTTP/1.1\r\n\r\n',
+  }),
+  tunnel('what an auditor does not know never reaches the site', C, {
+    inspect: true,
+    client: [connect(), '\x01\x02\x03\x04'],
+    end: 'reset',
+  }),
+  tunnel('early data that an auditor does not know never reaches the site', C, {
+    inspect: true,
+    client: `${connect()}\x01\x02\x03\x04`,
+    end: 'reset',
+  }),
+  tunnel('a site that speaks first does not wait for the auditor', C, {
+    inspect: true,
+    talk: [{ hear: '', say: '220 hello\r\n' }],
+    tunnel: '220 hello\r\n',
+  }),
+  tunnel('a site that ends without a word ends the tunnel of an auditor too', C, {
+    inspect: true,
+    talk: [{ hear: '', say: '', end: 'fin' }],
+    end: 'closed',
+  }),
+];
+
 export const tunnels: Topic = {
   name: 'tunnels and upgrades',
   cases: [
@@ -139,6 +180,8 @@ export const tunnels: Topic = {
       ),
       server: { host_mismatch: 'refuse' },
     },
+
+    ...inspected,
 
     upgrade('an upgrade opens a tunnel', {}),
     upgrade('bytes go both ways after an upgrade', {

@@ -42,6 +42,8 @@ export interface Case {
   server?: Record<string, unknown>;
   /** Credentials `ann:pw` are asked for. */
   users?: true;
+  /** An auditor looks at tunnels, and refuses what it does not know. */
+  inspect?: true;
   /** Raw bytes, or steps: each is sent when all is quiet after the one before it. */
   client: string | readonly Step[];
   /** Replies of the origin, in the order its requests come, over all connections. */

@@ -1,5 +1,6 @@
 /** Runs a case on the real server, in memory: no socket, so that ten thousands of cuts take seconds. */
-import type { Binding, Escaper, UserGroup } from '@arcus/gateway/kind.ts';
+import { protocolInspection } from '@arcus/gateway/auditors/protocol_inspection.ts';
+import type { Auditor, Binding, Escaper, UserGroup } from '@arcus/gateway/kind.ts';
 import { startTestProxy, type TestProxy } from '@arcus/gateway/testing/proxy.ts';
 import { poolConfig, tunnelEgress, UpstreamPool } from '@arcus/gateway/upstream/pool.ts';
 import { Wheel } from '@arcus/gateway/wheel.ts';
@@ -44,6 +45,11 @@ export const users: UserGroup = {
       : null,
 };
 
+export const auditor = protocolInspection.create(
+  protocolInspection.config.parse({ name: 'auditor', type: 'protocol_inspection', prohibit_unknown_protocol: true }),
+  {} as never,
+) as Auditor;
+
 /** Pieces of `text`, which is the part from `offset` of a longer whole, as `cut` asks. */
 function pieces(text: string, offset: number, cut: number | 'each' | undefined): string[] {
   if (cut === 'each') return [...text];
@@ -65,7 +71,7 @@ export class World {
   };
   #slow = false;
 
-  static async start(c: Pick<Case, 'server' | 'users'>): Promise<World> {
+  static async start(c: Pick<Case, 'server' | 'users' | 'inspect'>): Promise<World> {
     const wheel = new Wheel(1000);
     let world: World | undefined;
     const escaper: Escaper = {
@@ -77,6 +83,7 @@ export class World {
       escaper,
       ...(c.server ? { server: c.server } : {}),
       ...(c.users ? { userGroup: users } : {}),
+      ...(c.inspect ? { auditor } : {}),
     });
     world = new World(proxy, wheel);
     return world;
