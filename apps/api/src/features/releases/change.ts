@@ -14,11 +14,12 @@ import { type Fault, FaultError } from '@arcus/gateway/fault.ts';
 import type { Family } from '@arcus/gateway/kind.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
 import { Mutexes } from '../../db/mutex.ts';
-import { type Db, Prisma, type Tx } from '../../db/open.ts';
+import type { Db, Prisma, Tx } from '../../db/open.ts';
 import { invalid, notFound, Problem } from '../../http/problem.ts';
 import { audit, auditConfig } from '../audit/record.ts';
 import { DryRun } from './compile.ts';
 import { type Document, holdsUsers, share } from './document.ts';
+import { insertRelease, sizeOf } from './insert.ts';
 import { claimsOf, conflicts, sameClaims, writeClaims } from './listen.ts';
 import { type RowChanges, rowChanges, writeRows } from './rows.ts';
 import { protect } from './secrets.ts';
@@ -56,6 +57,10 @@ export interface ChangeRequest extends Origin {
   dryRun?: boolean;
   /** A new release even of an unchanged document. */
   force?: boolean;
+  /** The version whose config the new release has again. */
+  restores?: number;
+  /** Written together with the change; also when the change turns out to be none. Throws Moved to begin again. */
+  also?(tx: Tx, at: Date): Promise<void>;
   /** Called again when somebody else was faster; throws Problem to refuse (preconditions). Must not store anything. */
   edit(state: TenantState): Edit | Promise<Edit>;
 }
@@ -131,8 +136,11 @@ export class Changes {
     const old = before.document;
     const unchanged = document.config === old.config && canonical(document.tenant) === canonical(old.tenant);
     const sameOwn = canonical(edit.metadata ?? before.row.metadata) === canonical(before.row.metadata);
-    if (unchanged && sameOwn && !request.create && !request.force)
+    if (unchanged && sameOwn && !request.create && !request.force) {
+      const { also } = request;
+      if (also && !request.dryRun) await this.#deps.db.write((tx) => also(tx, at));
       return { state: before, before, rows: noRows, release: null };
+    }
 
     const makesRelease = !unchanged || before.release === null || request.force === true;
     let graph: Graph | null = before.graph;
@@ -295,6 +303,8 @@ export class Changes {
     const { db } = this.#deps;
     const { tenant_id } = request;
     const claims = claimsOf(document.config);
+    const whole = before.row.revision !== row.revision;
+    const ownChanged = !request.create && canonical(document.tenant) !== canonical(before.document.tenant);
     await db.write(async (tx) => {
       if (request.create) await insertTenant(tx, row, before);
       else await lockTenant(db, tx, before.row);
@@ -305,8 +315,10 @@ export class Changes {
         }
       }
       await writeRows(db, tx, tenant_id, changes, row.changes, at);
-      if (made) await insertRelease(db, tx, made, at);
-      const whole = before.row.revision !== row.revision;
+      if (made) {
+        await insertRelease(db, tx, { ...made, size: sizeOf(changes, ownChanged), restores: request.restores }, at);
+      }
+      await request.also?.(tx, at);
       const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
       await audit(
         tx,
@@ -377,39 +389,6 @@ async function insertTenant(tx: Tx, row: TenantRow, before: TenantState): Promis
   const taken = await tx.tenant.findUnique({ where: { tenant_id }, select: { tenant_id: true } });
   if (taken) throw new Moved();
   await tx.tenant.create({ data: columns(row), select: { tenant_id: true } });
-}
-
-async function insertRelease(db: Db, tx: Tx, made: Made, at: Date): Promise<void> {
-  const { manifest, fresh } = made;
-  // In one order for all writers: tenants whose releases share a new blob must not wait for each other in a circle.
-  const names = [...fresh.keys()].sort();
-  let bytes = 0;
-  for (let from = 0; from < names.length; from += 20) {
-    const rows = names.slice(from, from + 20).map((name) => {
-      bytes += fresh.get(name)!.length;
-      return Prisma.sql`(${name}, ${fresh.get(name)!}, ${at})`;
-    });
-    const values = Prisma.join(rows);
-    if (db.kind === 'mysql') {
-      await tx.$executeRaw`INSERT INTO blobs (sha256, body, created_at) VALUES ${values} ON DUPLICATE KEY UPDATE sha256 = sha256`;
-    } else {
-      await tx.$executeRaw`INSERT INTO blobs (sha256, body, created_at) VALUES ${values} ON CONFLICT DO NOTHING`;
-    }
-  }
-  // createMany: what was written is known, and not read back.
-  await tx.release.createMany({
-    data: {
-      tenant_id: manifest.tenant,
-      version: manifest.version,
-      state: 'pending',
-      checksum: manifest.checksum,
-      manifest: JSON.stringify(manifest),
-      author: manifest.author,
-      message: manifest.message,
-      bytes,
-      created_at: at,
-    },
-  });
 }
 
 /** A username is unique in its tenant, not only in its group. */
