@@ -69,8 +69,10 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     log,
     fetch: (sha256) => store.getBlobs(sha256),
   });
-  const decisions = openDecisionLog(decisionSink(env.ARCUS_DECISION_LOG, shared), (err) =>
-    log.error({ err }, 'decisions cannot be logged'),
+  const decisions = openDecisionLog(
+    decisionSink(env.ARCUS_DECISION_LOG, shared),
+    (err) => log.error({ err }, 'decisions cannot be logged'),
+    shared && env.ARCUS_DECISION_LOG === 'stdout',
   );
   const services: Services = { now: Date.now, wheel, stats, record: decisions.record, worker: id };
   const listeners: Listeners = new Listeners({

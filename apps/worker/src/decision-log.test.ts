@@ -44,6 +44,16 @@ test('what a client sends cannot forge a line, a field or a terminal command', (
   assert.equal(read.tenant, 'acme');
 });
 
+test('each line tells its own decision, however alike its neighbours are', () => {
+  const kinds: Decision[] = [decision, { ...decision, path: '/other', bytes_in: 7, ms: 0.5, time: 5 }];
+  for (const key of Object.keys(decision) as (keyof Decision)[]) {
+    const value = decision[key];
+    kinds.push({ ...decision, [key]: typeof value === 'number' ? value + 1 : 'error' });
+    kinds.push(decision);
+  }
+  for (const d of kinds) assert.deepEqual(JSON.parse(formatDecision(d)), { ...d, ms: Math.round(d.ms * 1000) / 1000 });
+});
+
 test('decisions are in the file after close, though nobody waited for the disk', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'arcus-log-'));
   t.after(() => rm(dir, { recursive: true }));
@@ -62,7 +72,7 @@ test('decisions are in the file after close, though nobody waited for the disk',
 test('a disk that cannot keep up costs lines, which are counted, never memory without end', () => {
   const listeners: Record<string, (data?: unknown) => void> = {};
   const sink = {
-    write: () => listeners.drop!(),
+    write: (part: Buffer) => listeners.drop!(part),
     flushSync: () => {},
     end: () => {},
     on: (event: string, listener: () => void) => {
@@ -72,5 +82,6 @@ test('a disk that cannot keep up costs lines, which are counted, never memory wi
   const log = openDecisionLog(sink, () => {});
   log.record(decision);
   log.record(decision);
+  log.close();
   assert.equal(log.dropped, 2);
 });

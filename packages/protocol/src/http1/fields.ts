@@ -84,31 +84,29 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
     if (text.charCodeAt(end) !== 13 || text.charCodeAt(end + 1) !== 10) return badValue(text, end);
     const next = end + 2;
     out.count++;
-    if (isSpecial(colon - at, text.charCodeAt(at) | 0x20)) {
-      const name = text.slice(at, colon).toLowerCase();
+    const field = fieldOf(text, at, colon - at);
+    if (field !== F.other) {
       let keep = false;
-      switch (name) {
-        case 'host':
+      switch (field) {
+        case F.host:
           if (request) {
             if (out.hasHost) return refuse('more than one Host field');
             out.hasHost = true;
             out.host = trim(text, colon + 1, end);
           } else keep = true;
           break;
-        case 'date':
+        case F.date:
           out.hasDate = true;
           keep = true;
           break;
-        case 'content-length': {
-          const value = trim(text, colon + 1, end);
+        case F.contentLength: {
           if (out.contentLength !== -1) return refuse('more than one Content-Length field');
-          // Padded with zeros it is octal to some.
-          if (!/^(?:0|[1-9][0-9]*)$/.test(value)) return refuse('Content-Length is not a number');
-          if (value.length > MAX_DIGITS) return refuse('Content-Length is too large');
-          out.contentLength = Number(value);
+          const length = readLength(text, colon + 1, end);
+          if (typeof length !== 'number') return length;
+          out.contentLength = length;
           break;
         }
-        case 'transfer-encoding': {
+        case F.transferEncoding: {
           const value = trim(text, colon + 1, end).toLowerCase();
           if (transferEncoding) return refuse('more than one Transfer-Encoding field');
           transferEncoding = true;
@@ -119,45 +117,39 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
           out.chunked = true;
           break;
         }
-        case 'connection':
-        case 'proxy-connection':
-          connection += `${connection && ','}${trim(text, colon + 1, end).toLowerCase()}`;
+        case F.connection:
+          // Nearly always just this, with one space before it: no string is made of it.
+          if (end - colon === 12 && same(text, colon + 2, 'keep-alive')) out.keepAlive = true;
+          else connection += `${connection && ','}${trim(text, colon + 1, end).toLowerCase()}`;
           break;
-        case 'keep-alive':
-        case 'te':
-        case 'proxy-authenticate':
-        case 'proxy-authentication-info':
-        case 'x-tenant-id':
+        case F.hopByHop:
           break;
-        case 'upgrade':
+        case F.upgrade:
           upgrade += `${upgrade && ', '}${trim(text, colon + 1, end)}`;
           break;
-        case 'expect':
+        case F.expect:
           out.expect += `${out.expect && ', '}${trim(text, colon + 1, end)}`;
           keep = true;
           break;
-        case 'via':
+        case F.via:
           out.via += `${out.via && ', '}${trim(text, colon + 1, end)}`;
           keep = true;
           break;
-        case 'max-forwards': {
+        case F.maxForwards: {
           const value = trim(text, colon + 1, end);
           if (!/^[0-9]{1,9}$/.test(value) || out.maxForwards !== -1) return refuse('Max-Forwards is not one number');
           out.maxForwards = Number(value);
           break;
         }
-        case 'proxy-authorization':
+        case F.proxyAuthorization:
           if (out.proxyAuthorization) return refuse('more than one Proxy-Authorization field');
           out.proxyAuthorization = trim(text, colon + 1, end);
           break;
-        case 'x-forwarded-for':
+        case F.forwardedFor:
           out.forwardedFor += `${out.forwardedFor && ', '}${trim(text, colon + 1, end)}`;
           break;
-        case 'forwarded':
-          out.forwarded += `${out.forwarded && ', '}${trim(text, colon + 1, end)}`;
-          break;
         default:
-          keep = true;
+          out.forwarded += `${out.forwarded && ', '}${trim(text, colon + 1, end)}`;
       }
       if (!keep) {
         if (run !== at) kept += text.slice(run, at);
@@ -174,41 +166,79 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
   return null;
 }
 
-/** Could a name of this length and first letter be one that matters? Spares most fields the slice and the look-up. */
-function isSpecial(length: number, first: number): boolean {
-  switch (length) {
-    case 2:
-      return first === 116; // te
-    case 3:
-      return first === 118; // via
-    case 4:
-      return first === 104 || first === 100; // host, date
-    case 6:
-      return first === 101; // expect
-    case 7:
-      return first === 117; // upgrade
-    case 9:
-      return first === 102; // forwarded
-    case 10:
-      return first === 99 || first === 107; // connection, keep-alive
-    case 11:
-      return first === 120; // x-tenant-id
-    case 12:
-      return first === 109; // max-forwards
-    case 14:
-      return first === 99; // content-length
-    case 15:
-      return first === 120; // x-forwarded-for
-    case 16:
-    case 18:
-    case 19:
-    case 25:
-      return first === 112; // proxy-…
-    case 17:
-      return first === 116; // transfer-encoding
-    default:
-      return false;
+/** What a field means to a proxy. */
+const F = {
+  other: 0,
+  host: 1,
+  date: 2,
+  contentLength: 3,
+  transferEncoding: 4,
+  connection: 5,
+  hopByHop: 6,
+  upgrade: 7,
+  expect: 8,
+  via: 9,
+  maxForwards: 10,
+  proxyAuthorization: 11,
+  forwardedFor: 12,
+  forwarded: 13,
+} as const;
+
+/** By length first: most fields are told apart without a look at their letters, and none becomes a string. */
+const byLength: (readonly (readonly [string, number])[])[] = [];
+for (const [name, field] of [
+  ['host', F.host],
+  ['date', F.date],
+  ['content-length', F.contentLength],
+  ['transfer-encoding', F.transferEncoding],
+  ['connection', F.connection],
+  ['proxy-connection', F.connection],
+  ['keep-alive', F.hopByHop],
+  ['te', F.hopByHop],
+  ['proxy-authenticate', F.hopByHop],
+  ['proxy-authentication-info', F.hopByHop],
+  ['x-tenant-id', F.hopByHop],
+  ['upgrade', F.upgrade],
+  ['expect', F.expect],
+  ['via', F.via],
+  ['max-forwards', F.maxForwards],
+  ['proxy-authorization', F.proxyAuthorization],
+  ['x-forwarded-for', F.forwardedFor],
+  ['forwarded', F.forwarded],
+] as const) {
+  byLength[name.length] = [...(byLength[name.length] ?? []), [name, field]];
+}
+for (let length = 0; length < byLength.length; length++) byLength[length] ??= [];
+
+function fieldOf(text: string, at: number, length: number): number {
+  if (length >= byLength.length) return F.other;
+  const names = byLength[length]!;
+  for (let i = 0; i < names.length; i++) if (same(text, at, names[i]![0])) return names[i]![1];
+  return F.other;
+}
+
+/** Does `name` (lower case letters and "-") stand at `at`, in any case? */
+function same(text: string, at: number, name: string): boolean {
+  for (let i = 0; i < name.length; i++) if ((text.charCodeAt(at + i) | 0x20) !== name.charCodeAt(i)) return false;
+  return true;
+}
+
+/** Digits alone: no sign, no list, and no zero in front, which is octal to some. */
+function readLength(text: string, from: number, to: number): number | Refused {
+  let a = from;
+  let b = to;
+  while (a < b && isSpace(text.charCodeAt(a))) a++;
+  while (b > a && isSpace(text.charCodeAt(b - 1))) b--;
+  if (a === b) return refuse('Content-Length is not a number');
+  let length = 0;
+  for (let i = a; i < b; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (!(digit >= 0 && digit <= 9)) return refuse('Content-Length is not a number');
+    length = length * 10 + digit;
   }
+  if (b - a > 1 && text.charCodeAt(a) === 48) return refuse('Content-Length is not a number');
+  if (b - a > MAX_DIGITS) return refuse('Content-Length is too large');
+  return length;
 }
 
 /** RFC 9110 section 7.6.1: options are for this hop, and fields they name go no further. */
