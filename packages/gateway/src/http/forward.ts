@@ -192,12 +192,10 @@ export class Forward implements Exchange, StreamReceiver {
       this.#session.client,
       this.#upgradeAsked,
     );
+    if (!this.#requestDone) this.#connection.arm(this.#context.limits.body_idle_ms);
     if (this.#early.length === 0) {
       egress.stream.write(head);
-      if (!this.#requestDone) {
-        this.#connection.arm(this.#context.limits.body_idle_ms);
-        this.#connection.stream.resume();
-      }
+      if (!this.#requestDone) this.#connection.stream.resume();
       return;
     }
     const body = this.#early.length === 1 ? this.#early[0]! : Buffer.concat(this.#early);
