@@ -18,7 +18,9 @@ export function pathSuite(start: () => Promise<Deployment>): void {
   let [site, otherSite] = ['', ''];
 
   before(async () => {
-    [d, origin, echoServer] = await Promise.all([start(), startOrigin(), startEcho()]);
+    origin = await startOrigin();
+    echoServer = await startEcho();
+    d = await start();
     site = `http://127.0.0.1:${origin.port}/`;
     otherSite = `http://localhost:${origin.port}/`;
   });
