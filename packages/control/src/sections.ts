@@ -66,7 +66,13 @@ export async function cut(document: Document, packs?: PackCache): Promise<Cut> {
     return packed.sha256;
   };
   const storeShards = async (shards: readonly string[], path: string): Promise<Section> => {
-    return { path, blobs: await Promise.all(shards.map((shard) => store(shard, path))), list: true };
+    const names: string[] = [];
+    // Packing is done by other threads, a few at a time.
+    for (let i = 0; i < shards.length; i += 8) {
+      names.push(...(await Promise.all(shards.slice(i, i + 8).map((shard) => store(shard, path)))));
+      await breathe();
+    }
+    return { path, blobs: names, list: true };
   };
 
   /** The value's JSON with an empty list in place of each list that was cut out, and its full JSON in pieces. */
