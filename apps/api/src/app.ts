@@ -10,6 +10,7 @@ import { Changes } from './features/releases/change.ts';
 import { Publisher } from './features/releases/publisher.ts';
 import { releaseRoutes } from './features/releases/routes.ts';
 import { resourceRoutes } from './features/resources/routes.ts';
+import { liveTarget } from './features/targets/live.ts';
 import { tenantRoutes } from './features/tenants/routes.ts';
 import { tokenRoutes } from './features/tokens/routes.ts';
 import { verifyToken } from './features/tokens/store.ts';
@@ -85,11 +86,12 @@ export async function buildApp(deps: Deps): Promise<App> {
   await http.register(
     async (api) => {
       describeProblems(api);
+      const live = liveTarget(context);
       await api.register(healthRoutes(context));
       await api.register(tenantRoutes(context));
       await api.register(configRoutes(context));
-      await api.register(resourceRoutes(context));
-      await api.register(userRoutes(context));
+      await api.register(resourceRoutes(live));
+      await api.register(userRoutes(live, deps.sealer));
       await api.register(releaseRoutes(context));
       await api.register(workerRoutes(context));
       await api.register(tokenRoutes(context));

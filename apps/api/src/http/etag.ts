@@ -1,11 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problem.ts';
 
+/** What tells two states of a thing apart: a revision, or a word without quotes. */
+export type Tag = number | string;
+
 /** The strong entity tag (RFC 9110 section 8.8.3) of what has this revision. */
-export const etagOf = (revision: number): string => `"${revision}"`;
+export const etagOf = (revision: Tag): string => `"${revision}"`;
 
 /** Says the ETag, and answers whether the client has it already (If-None-Match): then 304 is sent. */
-export function notModified(request: FastifyRequest, reply: FastifyReply, revision: number): boolean {
+export function notModified(request: FastifyRequest, reply: FastifyReply, revision: Tag): boolean {
   const etag = etagOf(revision);
   reply.header('etag', etag);
   const known = request.headers['if-none-match'];
@@ -31,7 +34,7 @@ export const preconditionOf = (request: FastifyRequest): Precondition => ({
  * Holds a write against the revision that exists (null: nothing does). Changing what exists needs If-Match: 428
  * without, 412 when it names another revision. `If-None-Match: *` asks that nothing exists.
  */
-export function demand(precondition: Precondition, revision: number | null): void {
+export function demand(precondition: Precondition, revision: Tag | null): void {
   const { ifMatch, ifNoneMatch } = precondition;
   if (ifNoneMatch !== undefined && ifNoneMatch.trim() === '*' && revision !== null) {
     throw new Problem('precondition_failed', 'It exists, and If-None-Match asked that it does not');

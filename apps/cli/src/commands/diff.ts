@@ -1,8 +1,8 @@
 import type { Config } from '@arcus/gateway/config.ts';
+import { diffConfigs } from '@arcus/gateway/diff.ts';
+import { printChanges } from '../changes.ts';
 import { defineCommand, NO, OK } from '../command.ts';
 import { readConfigFile } from '../config-file.ts';
-import { diffConfigs, type FieldChange, type ObjectChange } from '../diff.ts';
-import type { Output } from '../output.ts';
 import { getConfig, putConfig } from '../remote-config.ts';
 
 export const diff = defineCommand({
@@ -24,28 +24,7 @@ export const diff = defineCommand({
     const { config, version } = await getConfig(api, tenant);
     const changes = diffConfigs(config, body.config as Config);
     if (out.json) out.data({ tenant, version, same: changes.length === 0, changes });
-    else for (const change of changes) print(out, change);
+    else printChanges(out, changes);
     return changes.length === 0 ? OK : NO;
   },
 });
-
-const signs = { added: ['green', '+'], removed: ['red', '-'], changed: ['yellow', '~'] } as const;
-
-function print(out: Output, { family, name, change, fields }: ObjectChange): void {
-  const [colour, sign] = signs[change];
-  out.say(out.style(colour, `${sign} ${family}/${name}`));
-  for (const field of fields) out.say(`    ${field.pointer}: ${describe(field)}`);
-}
-
-function describe(field: FieldChange): string {
-  if (!('before' in field)) return `${show(field.after)} (new)`;
-  if (!('after' in field)) return `${show(field.before)} (gone)`;
-  return `${show(field.before)} → ${show(field.after)}`;
-}
-
-const SHOWN = 120;
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value, (_, v) => (typeof v === 'string' && v.startsWith('sealed:') ? '(secret)' : v));
-  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
-}

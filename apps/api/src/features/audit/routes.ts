@@ -5,7 +5,7 @@ import type { Context } from '../../deps.ts';
 import { TenantParams, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { access } from '../../plugins/auth.ts';
-import { mustExist } from '../resources/routes.ts';
+import { mustExist } from '../targets/live.ts';
 
 const AuditEvent = z
   .object({

@@ -4,7 +4,7 @@ import type { Context } from '../../deps.ts';
 import { GLOBAL, TenantParams } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { access } from '../../plugins/auth.ts';
-import { mustExist } from '../resources/routes.ts';
+import { mustExist } from '../targets/live.ts';
 import { type Counts as CountsOf, readCounts, readTotals, type Totals as TotalsOf } from './store.ts';
 
 const Totals = z

@@ -8,7 +8,7 @@ import { TenantParams, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { notFound } from '../../http/problem.ts';
 import { access } from '../../plugins/auth.ts';
-import { mustExist } from '../resources/routes.ts';
+import { mustExist } from '../targets/live.ts';
 
 const Params = TenantParams.extend({ version: z.coerce.number().int().min(1).max(2_147_483_647) });
 

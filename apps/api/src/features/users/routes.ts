@@ -1,23 +1,20 @@
+import type { Sealer } from '@arcus/control/seal.ts';
 import { StaticUser } from '@arcus/gateway/users/user.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Prisma } from '../../db/open.ts';
-import type { Context } from '../../deps.ts';
-import { demand, etagOf, notModified, preconditionOf } from '../../http/etag.ts';
-import { TenantParams, Timestamp } from '../../http/ids.ts';
+import { demand, etagOf, notModified, preconditionOf, type Tag } from '../../http/etag.ts';
+import { Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { invalid, notFound, Problem } from '../../http/problem.ts';
-import { finish, originOf, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { parsedLater } from '../../plugins/schemas.ts';
 import { findUser } from '../releases/document.ts';
 import { credentialOf } from '../releases/rows.ts';
 import type { TenantState } from '../releases/state.ts';
 import { isObject } from '../resources/edit.ts';
-import { mustExist } from '../resources/routes.ts';
+import { located, type Target, type TargetParams } from '../targets/target.ts';
 import { deleteUser, putUser } from './edit.ts';
-
-const Params = TenantParams.extend({ username: z.string().min(1).max(255).describe('Name the user logs in with') });
 
 const UserBody = StaticUser.omit({ name: true })
   .extend({
@@ -49,13 +46,12 @@ function userBody(row: Prisma.UserModel): User {
   };
 }
 
-export function userRoutes(context: Context): FastifyPluginAsyncZod {
-  const { db, changes, sealer } = context;
+export function userRoutes(target: Target, sealer: Sealer): FastifyPluginAsyncZod {
+  const Params = target.params.extend({
+    username: z.string().min(1).max(255).describe('Name the user logs in with'),
+  });
+  const url = `${target.path}/users`;
 
-  const rowOf = (tenant_id: string, username: string) =>
-    db.client.user.findUnique({ where: { tenant_id_username: { tenant_id, username } } });
-  const revisionOf = async (state: TenantState, username: string) =>
-    findUser(state.document.config, username) ? ((await rowOf(state.row.tenant_id, username))?.revision ?? null) : null;
   /** What a write answers: the user as the document has it, with the dates of its row. */
   const shown = (state: TenantState, username: string, created: Date): User => {
     const { user, group } = findUser(state.document.config, username)!;
@@ -74,13 +70,13 @@ export function userRoutes(context: Context): FastifyPluginAsyncZod {
 
   return async (app) => {
     app.get(
-      '/tenants/:tenant_id/users',
+      url,
       {
         config: access('read', 'tenant'),
         schema: {
           tags: ['users'],
-          summary: 'List users, by name',
-          params: TenantParams,
+          summary: `List users${target.where}, by name`,
+          params: target.params,
           querystring: PageQuery.extend({
             user_group: z.string().max(63).optional().describe('Only of this group'),
             blocked: z.enum(['true', 'false']).optional().describe('Only blocked ones, or only others'),
@@ -89,48 +85,38 @@ export function userRoutes(context: Context): FastifyPluginAsyncZod {
         },
       },
       async (request) => {
-        const { tenant_id } = request.params;
         const { limit, cursor, user_group, blocked } = request.query;
-        const after = cursorKey(cursor, z.string()) ?? '';
-        const rows = await db.client.user.findMany({
-          where: {
-            tenant_id,
-            username: { gt: after },
-            ...(user_group === undefined ? {} : { user_group }),
-            ...(blocked === undefined ? {} : { blocked: blocked === 'true' }),
-          },
-          orderBy: { username: 'asc' },
+        const rows = await target.users(paramsOf(request), {
+          after: cursorKey(cursor, z.string()) ?? '',
           take: limit + 1,
+          user_group,
+          blocked: blocked === undefined ? undefined : blocked === 'true',
         });
-        if (rows.length === 0) await mustExist(context, tenant_id);
         return page(rows, limit, (row) => row.username, userBody);
       },
     );
 
     app.post(
-      '/tenants/:tenant_id/users',
+      url,
       {
         config: access('write', 'tenant'),
         validatorCompiler: parsedLater,
         schema: {
           tags: ['users'],
-          summary: 'Create a user',
-          params: TenantParams,
-          querystring: WriteQuery,
+          summary: `Create a user${target.where}`,
+          params: target.params,
+          querystring: target.query,
           body: UserBody,
           response: { 201: User },
         },
       },
       async (request, reply) => {
-        const { tenant_id } = request.params;
         const body: unknown = request.body;
         const username = isObject(body) ? body.username : undefined;
         if (typeof username !== 'string') {
           throw invalid([{ pointer: isObject(body) ? '/username' : '', code: 'required', message: 'is required' }]);
         }
-        const changed = await changes.apply({
-          ...originOf(request, request.query),
-          tenant_id,
+        const { state, tags } = await target.write(request, reply, {
           action: 'users.create',
           target: `users/${username}`,
           edit: (state) => {
@@ -140,96 +126,89 @@ export function userRoutes(context: Context): FastifyPluginAsyncZod {
             return putUser(state, sealer, username, body);
           },
         });
-        await finish(context, request, reply, request.query, changed);
-        reply.code(201).header('etag', etagOf(changed.state.row.changes));
-        reply.header('location', `/api/v1/tenants/${tenant_id}/users/${encodeURIComponent(username)}`);
-        return shown(changed.state, username, changed.state.row.updated_at);
+        reply.code(201).header('etag', etagOf((await tags.user(username))!));
+        reply.header('location', `${located(target, paramsOf(request))}/users/${encodeURIComponent(username)}`);
+        return shown(state, username, state.row.updated_at);
       },
     );
 
     app.get(
-      '/tenants/:tenant_id/users/:username',
+      `${url}/:username`,
       {
         config: access('read', 'tenant'),
-        schema: { tags: ['users'], summary: 'Get a user', params: Params, response: { 200: User } },
+        schema: { tags: ['users'], summary: `Get a user${target.where}`, params: Params, response: { 200: User } },
       },
       async (request, reply) => {
-        const row = await rowOf(request.params.tenant_id, request.params.username);
-        if (!row) throw notFound();
-        if (notModified(request, reply, row.revision)) return reply;
-        return userBody(row);
+        const found = await target.user(paramsOf(request), usernameOf(request));
+        if (!found) throw notFound();
+        if (notModified(request, reply, found.tag)) return reply;
+        return userBody(found.value);
       },
     );
 
     app.put(
-      '/tenants/:tenant_id/users/:username',
+      `${url}/:username`,
       {
         config: access('write', 'tenant'),
         validatorCompiler: parsedLater,
         schema: {
           tags: ['users'],
-          summary: 'Replace a user, or create it',
+          summary: `Replace a user${target.where}, or create it`,
           description: 'Without password, password_hash and token the credential stays as it is.',
           params: Params,
-          querystring: WriteQuery,
+          querystring: target.query,
           body: UserBody,
           response: { 200: User, 201: User },
         },
       },
       async (request, reply) => {
-        const { tenant_id, username } = request.params;
-        let revision: number | null = null;
-        const changed = await changes.apply({
-          ...originOf(request, request.query),
-          tenant_id,
+        const username = usernameOf(request);
+        let before: Tag | null = null;
+        await target.write(request, reply, {
           action: 'users.put',
           target: `users/${username}`,
-          edit: async (state) => {
-            revision = await revisionOf(state, username);
-            demand(preconditionOf(request), revision);
+          edit: async (state, tags) => {
+            before = await tags.user(username);
+            demand(preconditionOf(request), before);
             return putUser(state, sealer, username, request.body);
           },
         });
-        await finish(context, request, reply, request.query, changed);
-        const row = await rowOf(tenant_id, username);
-        if (!row) throw notFound();
-        const written = changed.rows.users.put.length > 0;
-        reply.header('etag', etagOf(written ? changed.state.row.changes : row.revision));
-        return reply
-          .code(revision === null ? 201 : 200)
-          .send(written ? shown(changed.state, username, row.created_at) : userBody(row));
+        const found = await target.user(paramsOf(request), username);
+        if (!found) throw notFound();
+        reply.header('etag', etagOf(found.tag));
+        return reply.code(before === null ? 201 : 200).send(userBody(found.value));
       },
     );
 
     app.delete(
-      '/tenants/:tenant_id/users/:username',
+      `${url}/:username`,
       {
         config: access('write', 'tenant'),
         schema: {
           tags: ['users'],
-          summary: 'Delete a user',
+          summary: `Delete a user${target.where}`,
           params: Params,
-          querystring: WriteQuery,
+          querystring: target.query,
           response: { 204: z.null().describe('Deleted') },
         },
       },
       async (request, reply) => {
-        const { tenant_id, username } = request.params;
-        const changed = await changes.apply({
-          ...originOf(request, request.query),
-          tenant_id,
+        const username = usernameOf(request);
+        await target.write(request, reply, {
           action: 'users.delete',
           target: `users/${username}`,
-          edit: async (state) => {
-            const revision = await revisionOf(state, username);
+          edit: async (state, tags) => {
+            const revision = await tags.user(username);
             if (revision === null) throw notFound();
             demand(preconditionOf(request), revision);
             return deleteUser(state, username);
           },
         });
-        await finish(context, request, reply, request.query, changed);
         return reply.code(204).send(null);
       },
     );
   };
 }
+
+const paramsOf = (request: { params: unknown }) => request.params as TargetParams;
+const usernameOf = (request: { params: unknown }) => (request.params as { username: string }).username;
