@@ -2,7 +2,7 @@
  * The field section of a message head: checked character by character, read once. Framing is refused, never
  * repaired: whoever is behind or before us must not see another message than we do.
  */
-import { every, TOKEN, VALUE } from './grammar.ts';
+import { codeAt, every, TOKEN, VALUE } from './grammar.ts';
 
 /** Why a head is refused. `code` fits the gateway's error table. */
 export interface Refused {
@@ -51,6 +51,22 @@ export class Fields {
 
 const MAX_DIGITS = 15;
 
+/** What a field means to a proxy. Constants of their own: the hot loop reads no object. */
+const OTHER = 0;
+const HOST = 1;
+const DATE = 2;
+const CONTENT_LENGTH = 3;
+const TRANSFER_ENCODING = 4;
+const CONNECTION = 5;
+const HOP_BY_HOP = 6;
+const UPGRADE = 7;
+const EXPECT = 8;
+const VIA = 9;
+const MAX_FORWARDS = 10;
+const PROXY_AUTHORIZATION = 11;
+const FORWARDED_FOR = 12;
+const FORWARDED = 13;
+
 /** Fields that a message cannot do without: `Connection` naming one of them is an attack, not a wish. */
 const END_TO_END = new Set([
   'host',
@@ -76,37 +92,37 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
   while (at < to) {
     // The name, up to the colon: no space before it, no obs-fold (a line that starts with a space).
     let colon = at;
-    while (TOKEN[text.charCodeAt(colon)] === 1) colon++;
-    if (text.charCodeAt(colon) !== 58 || colon === at) return badName(text, at, colon);
+    while (TOKEN[codeAt(text, colon)] === 1) colon++;
+    if (codeAt(text, colon) !== 58 || colon === at) return badName(text, at, colon);
     // The value, up to CRLF; a bare CR or LF, NUL or another control character ends the scan.
     let end = colon + 1;
-    while (VALUE[text.charCodeAt(end)] === 1) end++;
-    if (text.charCodeAt(end) !== 13 || text.charCodeAt(end + 1) !== 10) return badValue(text, end);
+    while (VALUE[codeAt(text, end)] === 1) end++;
+    if (codeAt(text, end) !== 13 || codeAt(text, end + 1) !== 10) return badValue(text, end);
     const next = end + 2;
     out.count++;
     const field = fieldOf(text, at, colon - at);
-    if (field !== F.other) {
+    if (field !== OTHER) {
       let keep = false;
       switch (field) {
-        case F.host:
+        case HOST:
           if (request) {
             if (out.hasHost) return refuse('more than one Host field');
             out.hasHost = true;
             out.host = trim(text, colon + 1, end);
           } else keep = true;
           break;
-        case F.date:
+        case DATE:
           out.hasDate = true;
           keep = true;
           break;
-        case F.contentLength: {
+        case CONTENT_LENGTH: {
           if (out.contentLength !== -1) return refuse('more than one Content-Length field');
           const length = readLength(text, colon + 1, end);
           if (typeof length !== 'number') return length;
           out.contentLength = length;
           break;
         }
-        case F.transferEncoding: {
+        case TRANSFER_ENCODING: {
           const value = trim(text, colon + 1, end).toLowerCase();
           if (transferEncoding) return refuse('more than one Transfer-Encoding field');
           transferEncoding = true;
@@ -117,35 +133,35 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
           out.chunked = true;
           break;
         }
-        case F.connection:
+        case CONNECTION:
           // Nearly always just this, with one space before it: no string is made of it.
           if (end - colon === 12 && same(text, colon + 2, 'keep-alive')) out.keepAlive = true;
           else connection += `${connection && ','}${trim(text, colon + 1, end).toLowerCase()}`;
           break;
-        case F.hopByHop:
+        case HOP_BY_HOP:
           break;
-        case F.upgrade:
+        case UPGRADE:
           upgrade += `${upgrade && ', '}${trim(text, colon + 1, end)}`;
           break;
-        case F.expect:
+        case EXPECT:
           out.expect += `${out.expect && ', '}${trim(text, colon + 1, end)}`;
           keep = true;
           break;
-        case F.via:
+        case VIA:
           out.via += `${out.via && ', '}${trim(text, colon + 1, end)}`;
           keep = true;
           break;
-        case F.maxForwards: {
+        case MAX_FORWARDS: {
           const value = trim(text, colon + 1, end);
           if (!/^[0-9]{1,9}$/.test(value) || out.maxForwards !== -1) return refuse('Max-Forwards is not one number');
           out.maxForwards = Number(value);
           break;
         }
-        case F.proxyAuthorization:
+        case PROXY_AUTHORIZATION:
           if (out.proxyAuthorization) return refuse('more than one Proxy-Authorization field');
           out.proxyAuthorization = trim(text, colon + 1, end);
           break;
-        case F.forwardedFor:
+        case FORWARDED_FOR:
           out.forwardedFor += `${out.forwardedFor && ', '}${trim(text, colon + 1, end)}`;
           break;
         default:
@@ -166,60 +182,42 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
   return null;
 }
 
-/** What a field means to a proxy. */
-const F = {
-  other: 0,
-  host: 1,
-  date: 2,
-  contentLength: 3,
-  transferEncoding: 4,
-  connection: 5,
-  hopByHop: 6,
-  upgrade: 7,
-  expect: 8,
-  via: 9,
-  maxForwards: 10,
-  proxyAuthorization: 11,
-  forwardedFor: 12,
-  forwarded: 13,
-} as const;
-
 /** By length first: most fields are told apart without a look at their letters, and none becomes a string. */
 const byLength: (readonly (readonly [string, number])[])[] = [];
 for (const [name, field] of [
-  ['host', F.host],
-  ['date', F.date],
-  ['content-length', F.contentLength],
-  ['transfer-encoding', F.transferEncoding],
-  ['connection', F.connection],
-  ['proxy-connection', F.connection],
-  ['keep-alive', F.hopByHop],
-  ['te', F.hopByHop],
-  ['proxy-authenticate', F.hopByHop],
-  ['proxy-authentication-info', F.hopByHop],
-  ['x-tenant-id', F.hopByHop],
-  ['upgrade', F.upgrade],
-  ['expect', F.expect],
-  ['via', F.via],
-  ['max-forwards', F.maxForwards],
-  ['proxy-authorization', F.proxyAuthorization],
-  ['x-forwarded-for', F.forwardedFor],
-  ['forwarded', F.forwarded],
+  ['host', HOST],
+  ['date', DATE],
+  ['content-length', CONTENT_LENGTH],
+  ['transfer-encoding', TRANSFER_ENCODING],
+  ['connection', CONNECTION],
+  ['proxy-connection', CONNECTION],
+  ['keep-alive', HOP_BY_HOP],
+  ['te', HOP_BY_HOP],
+  ['proxy-authenticate', HOP_BY_HOP],
+  ['proxy-authentication-info', HOP_BY_HOP],
+  ['x-tenant-id', HOP_BY_HOP],
+  ['upgrade', UPGRADE],
+  ['expect', EXPECT],
+  ['via', VIA],
+  ['max-forwards', MAX_FORWARDS],
+  ['proxy-authorization', PROXY_AUTHORIZATION],
+  ['x-forwarded-for', FORWARDED_FOR],
+  ['forwarded', FORWARDED],
 ] as const) {
   byLength[name.length] = [...(byLength[name.length] ?? []), [name, field]];
 }
 for (let length = 0; length < byLength.length; length++) byLength[length] ??= [];
 
 function fieldOf(text: string, at: number, length: number): number {
-  if (length >= byLength.length) return F.other;
+  if (length >= byLength.length) return OTHER;
   const names = byLength[length]!;
   for (let i = 0; i < names.length; i++) if (same(text, at, names[i]![0])) return names[i]![1];
-  return F.other;
+  return OTHER;
 }
 
 /** Does `name` (lower case letters and "-") stand at `at`, in any case? */
 function same(text: string, at: number, name: string): boolean {
-  for (let i = 0; i < name.length; i++) if ((text.charCodeAt(at + i) | 0x20) !== name.charCodeAt(i)) return false;
+  for (let i = 0; i < name.length; i++) if ((codeAt(text, at + i) | 0x20) !== codeAt(name, i)) return false;
   return true;
 }
 
@@ -227,16 +225,16 @@ function same(text: string, at: number, name: string): boolean {
 function readLength(text: string, from: number, to: number): number | Refused {
   let a = from;
   let b = to;
-  while (a < b && isSpace(text.charCodeAt(a))) a++;
-  while (b > a && isSpace(text.charCodeAt(b - 1))) b--;
+  while (a < b && isSpace(codeAt(text, a))) a++;
+  while (b > a && isSpace(codeAt(text, b - 1))) b--;
   if (a === b) return refuse('Content-Length is not a number');
   let length = 0;
   for (let i = a; i < b; i++) {
-    const digit = text.charCodeAt(i) - 48;
+    const digit = codeAt(text, i) - 48;
     if (!(digit >= 0 && digit <= 9)) return refuse('Content-Length is not a number');
     length = length * 10 + digit;
   }
-  if (b - a > 1 && text.charCodeAt(a) === 48) return refuse('Content-Length is not a number');
+  if (b - a > 1 && codeAt(text, a) === 48) return refuse('Content-Length is not a number');
   if (b - a > MAX_DIGITS) return refuse('Content-Length is too large');
   return length;
 }
@@ -289,15 +287,15 @@ function readConnection(out: Fields, connection: string, upgrade: string): Refus
 function trim(text: string, from: number, to: number): string {
   let a = from;
   let b = to;
-  while (a < b && isSpace(text.charCodeAt(a))) a++;
-  while (b > a && isSpace(text.charCodeAt(b - 1))) b--;
+  while (a < b && isSpace(codeAt(text, a))) a++;
+  while (b > a && isSpace(codeAt(text, b - 1))) b--;
   return text.slice(a, b);
 }
 
 const isSpace = (c: number) => c === 32 || c === 9;
 
 function badName(text: string, at: number, stop: number): Refused {
-  const c = text.charCodeAt(stop);
+  const c = codeAt(text, stop);
   if (stop === at && isSpace(c)) return refuse('a folded header line');
   if (stop === at && c === 58) return refuse('an empty field name');
   if (isSpace(c)) return refuse('white space in or after a field name');
@@ -306,7 +304,7 @@ function badName(text: string, at: number, stop: number): Refused {
 }
 
 function badValue(text: string, stop: number): Refused {
-  const c = text.charCodeAt(stop);
+  const c = codeAt(text, stop);
   if (c === 10) return refuse('a bare line feed');
   if (c === 13) return refuse('a bare carriage return');
   if (c === 0) return refuse('a NUL byte');

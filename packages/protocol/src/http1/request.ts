@@ -1,6 +1,6 @@
 /** A request head as a proxy reads it, RFC 9112 section 3. */
 import { Fields, type Refused, readFields, refuse } from './fields.ts';
-import { every, TARGET, TOKEN } from './grammar.ts';
+import { codeAt, every, TARGET, TOKEN } from './grammar.ts';
 
 export class RequestHead extends Fields {
   method = '';
@@ -39,22 +39,21 @@ export interface HeadLimits {
 export function parseRequestHead(text: string, end: number, limits: HeadLimits): RequestHead | Refused {
   const head = new RequestHead();
   let at = 0;
-  while (TOKEN[text.charCodeAt(at)] === 1) at++;
-  if (at === 0 || text.charCodeAt(at) !== 32)
-    return refuse('the request line does not start with a method and one space');
+  while (TOKEN[codeAt(text, at)] === 1) at++;
+  if (at === 0 || codeAt(text, at) !== 32) return refuse('the request line does not start with a method and one space');
   head.method = text.slice(0, at);
   const from = at + 1;
   let to = from;
-  while (TARGET[text.charCodeAt(to)] === 1) to++;
-  if (to === from || text.charCodeAt(to) !== 32) {
-    return refuse(text.charCodeAt(to) === 35 ? 'a fragment in the request target' : 'the request target is not valid');
+  while (TARGET[codeAt(text, to)] === 1) to++;
+  if (to === from || codeAt(text, to) !== 32) {
+    return refuse(codeAt(text, to) === 35 ? 'a fragment in the request target' : 'the request target is not valid');
   }
   // The version takes nine more.
   if (to + 9 > limits.line) return refuse(`the request line is longer than ${limits.line} bytes`, 'uri_too_long');
   head.target = text.slice(from, to);
   const version = readVersion(text, to + 1);
   if (typeof version !== 'number') return version;
-  if (text.charCodeAt(to + 9) !== 13 || text.charCodeAt(to + 10) !== 10)
+  if (codeAt(text, to + 9) !== 13 || codeAt(text, to + 10) !== 10)
     return refuse('the request line does not end with CRLF');
   head.minor = version;
   const wrong = readFields(head, text, to + 11, end - 2, true);
@@ -75,7 +74,7 @@ function readTarget(head: RequestHead): RequestHead | Refused {
     head.authority = target;
     return head;
   }
-  if (target.charCodeAt(0) === 47 || target === '*') {
+  if (codeAt(target, 0) === 47 || target === '*') {
     return refuse('the request target is not an absolute URL', 'not_a_proxy_request');
   }
   const colon = target.indexOf('://');
@@ -90,12 +89,12 @@ function readTarget(head: RequestHead): RequestHead | Refused {
   const start = colon + 3;
   let end = start;
   for (; end < target.length; end++) {
-    const c = target.charCodeAt(end);
+    const c = codeAt(target, end);
     if (c === 47 || c === 63) break;
   }
   head.authority = target.slice(start, end);
   if (end === target.length) head.path = head.method === 'OPTIONS' ? '*' : '/';
-  else head.path = target.charCodeAt(end) === 63 ? `/${target.slice(end)}` : target.slice(end);
+  else head.path = codeAt(target, end) === 63 ? `/${target.slice(end)}` : target.slice(end);
   return head;
 }
 

@@ -1,6 +1,6 @@
 /** A response head as a proxy reads it, RFC 9112 section 4. */
 import { Fields, type Refused, readFields, refuse } from './fields.ts';
-import { VALUE } from './grammar.ts';
+import { codeAt, VALUE } from './grammar.ts';
 import { type HeadLimits, readVersion } from './request.ts';
 
 export class ResponseHead extends Fields {
@@ -22,21 +22,20 @@ export function parseResponseHead(text: string, end: number, limits: HeadLimits)
   const version = readVersion(text, 0);
   if (typeof version !== 'number') return version;
   head.minor = version;
-  const d1 = text.charCodeAt(9) - 48;
-  const d2 = text.charCodeAt(10) - 48;
-  const d3 = text.charCodeAt(11) - 48;
-  if (text.charCodeAt(8) !== 32 || !(d1 >= 1 && d1 <= 9) || !(d2 >= 0 && d2 <= 9) || !(d3 >= 0 && d3 <= 9)) {
+  const d1 = codeAt(text, 9) - 48;
+  const d2 = codeAt(text, 10) - 48;
+  const d3 = codeAt(text, 11) - 48;
+  if (codeAt(text, 8) !== 32 || !(d1 >= 1 && d1 <= 9) || !(d2 >= 0 && d2 <= 9) || !(d3 >= 0 && d3 <= 9)) {
     return refuse('not a status line');
   }
   head.status = d1 * 100 + d2 * 10 + d3;
   let at = 12;
   // The space before an empty reason phrase is often left out; nothing depends on it.
-  if (text.charCodeAt(at) === 32) at++;
-  else if (text.charCodeAt(at) !== 13) return refuse('not a status line');
+  if (codeAt(text, at) === 32) at++;
+  else if (codeAt(text, at) !== 13) return refuse('not a status line');
   const from = at;
-  while (VALUE[text.charCodeAt(at)] === 1) at++;
-  if (text.charCodeAt(at) !== 13 || text.charCodeAt(at + 1) !== 10)
-    return refuse('the status line does not end with CRLF');
+  while (VALUE[codeAt(text, at)] === 1) at++;
+  if (codeAt(text, at) !== 13 || codeAt(text, at + 1) !== 10) return refuse('the status line does not end with CRLF');
   head.reason_phrase = text.slice(from, at);
   const wrong = readFields(head, text, at + 2, end - 2, false);
   if (wrong) return wrong;

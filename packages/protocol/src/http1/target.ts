@@ -1,7 +1,7 @@
 /** Request targets, RFC 9112 section 3.2. */
 import { isIP } from 'node:net';
 import { type Refused, refuse } from './fields.ts';
-import { every, HOST } from './grammar.ts';
+import { codeAt, every, HOST } from './grammar.ts';
 
 /** Where a request wants to go. `host`: lower case, no brackets, no trailing dot. */
 export interface Authority {
@@ -22,7 +22,7 @@ export function parseAuthority(text: string, defaultPort: number): Authority | R
   let host: string;
   let rest: string;
   let literal = false;
-  if (text.charCodeAt(0) === 91) {
+  if (codeAt(text, 0) === 91) {
     const close = text.indexOf(']');
     host = text.slice(1, close).toLowerCase();
     if (close < 0 || isIP(host) !== 6 || host.includes('%')) return refuse('not an IPv6 address in brackets');
@@ -34,7 +34,7 @@ export function parseAuthority(text: string, defaultPort: number): Authority | R
     rest = colon < 0 ? '' : text.slice(colon);
     if (host.endsWith('.')) host = host.slice(0, -1);
     if (host === '' || host.length > 253 || !every(HOST, host, 0, host.length)) return refuse('not a host name');
-    if (host.charCodeAt(0) === 46 || host.endsWith('.') || host.includes('..'))
+    if (codeAt(host, 0) === 46 || host.endsWith('.') || host.includes('..'))
       return refuse('an empty label in the host name');
     const last = host.slice(host.lastIndexOf('.') + 1);
     if (/^(?:[0-9]+|0x[0-9a-f]*)$/.test(last)) {
@@ -45,7 +45,7 @@ export function parseAuthority(text: string, defaultPort: number): Authority | R
   let port = defaultPort;
   if (rest !== '') {
     const digits = rest.slice(1);
-    if (rest.charCodeAt(0) !== 58 || !/^[0-9]{1,5}$/.test(digits)) return refuse('not a port number');
+    if (codeAt(rest, 0) !== 58 || !/^[0-9]{1,5}$/.test(digits)) return refuse('not a port number');
     port = Number(digits);
   }
   if (port < 1 || port > 65535) return refuse(rest === '' ? 'the port is missing' : 'a port out of range');
