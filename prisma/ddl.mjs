@@ -30,7 +30,9 @@ function table(model, indexes, models, enums, print) {
   const key = model.primaryKey?.fields ?? columns.filter((f) => f.isId).map((f) => f.name);
   for (const [i, f] of columns.entries()) {
     if (f.default?.name === 'autoincrement') lines[i] = `${q(f.name)} ${print.autoincrement}`;
-    else if (f.default !== undefined) lines[i] += ` DEFAULT ${literal(f.default)}`;
+    else if (f.default !== undefined) {
+      lines[i] += ` DEFAULT ${literal(f.type === 'BigInt' ? Number(f.default) : f.default)}`;
+    }
   }
   if (!(print.keyInColumn && columns.some((f) => f.default?.name === 'autoincrement'))) {
     lines.push(`PRIMARY KEY (${key.map(q).join(', ')})`);
