@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { requirements } from './cases/requirements.ts';
 import { topics } from './cases/topics.ts';
 import type { Case } from './lib/case.ts';
 import { canonical, check } from './lib/check.ts';
@@ -68,4 +69,12 @@ it('holds at least 250 cases', () => {
   const names = topics.flatMap((t) => t.cases.map((c) => `${t.name}: ${c.name}`));
   assert.equal(new Set(names).size, names.length, 'two cases have the same name');
   assert.ok(names.length >= 250, `${names.length} cases`);
+});
+
+it('shows each requirement on intermediaries by a case, or says why it does not apply', () => {
+  const names = new Set(topics.flatMap((t) => t.cases.map((c) => c.name)));
+  for (const { section, must, by, why } of requirements) {
+    assert.ok((by === undefined) !== (why === undefined), `${section}: ${must}`);
+    for (const name of by ?? []) assert.ok(names.has(name), `${section}: there is no case "${name}"`);
+  }
 });
