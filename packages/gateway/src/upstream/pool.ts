@@ -101,6 +101,7 @@ class PooledConnection extends WheelEntry implements Egress, StreamReceiver {
   readonly key: string;
   reused = false;
   readonly #pool: UpstreamPool;
+  /** Tick of the wheel: an age needs no finer clock. */
   readonly #born: number;
   #uses = 0;
 
@@ -113,7 +114,7 @@ class PooledConnection extends WheelEntry implements Egress, StreamReceiver {
     this.form = info.form;
     this.headers = info.headers;
     this.peer = info.peer;
-    this.#born = performance.now();
+    this.#born = pool.wheel.tick;
   }
 
   release(reusable: boolean): void {
@@ -123,7 +124,7 @@ class PooledConnection extends WheelEntry implements Egress, StreamReceiver {
       !reusable ||
       this.stream.destroyed ||
       ++this.#uses >= settings.max_uses ||
-      performance.now() - this.#born > settings.max_age_ms ||
+      (wheel.tick - this.#born) * wheel.tickMs > settings.max_age_ms ||
       !this.#pool.put(this)
     ) {
       this.drop();

@@ -5,7 +5,7 @@
 import { codeAt, every, TOKEN, VALUE } from './grammar.ts';
 
 /** Why a head is refused. `code` fits the gateway's error table. */
-export interface Refused {
+export class Refused {
   readonly code:
     | 'bad_request'
     | 'uri_too_long'
@@ -14,9 +14,14 @@ export interface Refused {
     | 'version_not_supported'
     | 'not_a_proxy_request';
   readonly reason: string;
+
+  constructor(reason: string, code: Refused['code']) {
+    this.reason = reason;
+    this.code = code;
+  }
 }
 
-export const refuse = (reason: string, code: Refused['code'] = 'bad_request'): Refused => ({ code, reason });
+export const refuse = (reason: string, code: Refused['code'] = 'bad_request'): Refused => new Refused(reason, code);
 
 /** What a proxy must know of a field section; all else is in `kept`, byte for byte and in order. */
 export class Fields {

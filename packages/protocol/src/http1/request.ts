@@ -1,5 +1,5 @@
 /** A request head as a proxy reads it, RFC 9112 section 3. */
-import { Fields, type Refused, readFields, refuse } from './fields.ts';
+import { Fields, Refused, readFields, refuse } from './fields.ts';
 import { codeAt, every, TARGET, TOKEN } from './grammar.ts';
 
 export class RequestHead extends Fields {
@@ -77,6 +77,7 @@ function readTarget(head: RequestHead): RequestHead | Refused {
   if (codeAt(target, 0) === 47 || target === '*') {
     return refuse('the request target is not an absolute URL', 'not_a_proxy_request');
   }
+  if (target.startsWith('http://')) return readAbsolute(head, 7);
   const colon = target.indexOf('://');
   if (colon < 1 || !/^[a-zA-Z][a-zA-Z0-9+.-]*$/.test(target.slice(0, colon))) {
     // "urn:a:b" has another scheme; "host:80" is authority-form; "http:/host" is broken.
@@ -86,7 +87,12 @@ function readTarget(head: RequestHead): RequestHead | Refused {
   if (target.slice(0, colon).toLowerCase() !== 'http') {
     return refuse('only http URLs can be forwarded; use CONNECT for others', 'not_implemented');
   }
-  const start = colon + 3;
+  return readAbsolute(head, colon + 3);
+}
+
+/** `start`: where the authority begins, behind the scheme. */
+function readAbsolute(head: RequestHead, start: number): RequestHead {
+  const target = head.target;
   let end = start;
   for (; end < target.length; end++) {
     const c = codeAt(target, end);
@@ -108,7 +114,6 @@ export function readVersion(text: string, at: number): 0 | 1 | Refused {
 }
 
 /** True for a parse result that is a refusal. */
-export const isRefused = <T extends object>(value: T | Refused): value is Refused =>
-  'reason' in value && 'code' in value;
+export const isRefused = <T extends object>(value: T | Refused): value is Refused => value instanceof Refused;
 
 export const isMethod = (text: string): boolean => text.length > 0 && every(TOKEN, text, 0, text.length);
