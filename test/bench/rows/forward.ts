@@ -47,7 +47,7 @@ const forward = ({ name, what, path, bodyBytes = 0, target, others = false }: Sh
     const proxies = [await startArcus(lab), await startHaproxy(lab, 'http', origin.port), await startSquid(lab)];
     if (others) proxies.push(await startNodeFloor(lab, origin.port), await startProxyChain(lab));
     const blocked = blockedHosts(1)[0]!.host;
-    const plain = `http://${origin.host}:${origin.port}/1k`;
+    const plain = bodyBytes > 0 ? `http://${origin.host}:${origin.port}/1k` : url;
     for (const proxy of proxies) {
       await checkForward(proxy, plain, proxy.name === 'arcus' || proxy.name === 'squid' ? blocked : null);
     }
@@ -69,7 +69,7 @@ export const forwardRows: readonly Row[] = [
   }),
   forward({ name: 'forward-16k', what: '16 KiB', path: '/16k', target: { haproxy: 1.25 } }),
   forward({ name: 'forward-64k', what: '64 KiB', path: '/64k', target: { haproxy: 1.25 } }),
-  forward({ name: 'forward-chunked', what: '16 KiB in chunks', path: '/chunked', target: { haproxy: 1.25 } }),
+  forward({ name: 'forward-chunked', what: '16 KiB in 4 chunks', path: '/chunked', target: { haproxy: 1.25 } }),
   forward({
     ...{ name: 'forward-post', what: 'POST of 16 KiB', path: '/post' },
     ...{ bodyBytes: POST_BYTES, target: { haproxy: 1.25 } },
