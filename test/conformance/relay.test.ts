@@ -159,6 +159,27 @@ describe('a tunnel', () => {
   };
 });
 
+describe('a forward request', () => {
+  it('whose client resets is reset at the site too', async () => {
+    let error: NodeJS.ErrnoException | undefined;
+    const site = await origin({
+      onConnection: ({ socket }) =>
+        void socket.on('error', (e) => {
+          error = e;
+        }),
+    });
+    const { p } = await tunnel(site);
+    const c = await client(p.port);
+    await c.send(`POST http://127.0.0.1:${site.port}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\npart`);
+    await until(() => site.received().includes('part'));
+    c.reset();
+    await until(() => error !== undefined);
+    assert.equal(error?.code, 'ECONNRESET');
+    assert.equal(p.decisions[0]?.code, 'client_closed');
+    assert.equal(p.sessions(), 0);
+  });
+});
+
 describe('a relay', () => {
   /** Tells when the relay wants to be woken, and never wakes it. */
   const wheel = () => {

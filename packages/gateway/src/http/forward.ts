@@ -161,6 +161,8 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   clientClosed(error: Error | null): void {
+    // A reset goes on as a reset: the site must not wait for the rest.
+    if (error && !this.#finished) this.#egress?.stream.reset();
     this.#end(new GatewayError('client_closed', error ? 'reset' : ''), false);
   }
 
