@@ -18,12 +18,15 @@ export interface ArcusOptions {
   rules?: number;
   /** Ports that CONNECT may name. */
   connectPorts?: readonly number[];
+  processes?: number;
+  /** Where it may run: on the core of the proxy under test, or on both. */
+  cores?: 'own' | 'both';
 }
 
 const TENANT = 'bench';
 
 export async function startArcus(lab: Lab, options: ArcusOptions = {}): Promise<ProxyUnderTest> {
-  const { name = 'arcus', rules = RULES, connectPorts = [443] } = options;
+  const { name = 'arcus', rules = RULES, connectPorts = [443], processes = 1, cores = 'own' } = options;
   const port = await freePort();
   const admin = await freePort();
   const key = randomBytes(32);
@@ -36,7 +39,7 @@ export async function startArcus(lab: Lab, options: ArcusOptions = {}): Promise<
     process.execPath,
     ['--disable-warning=ExperimentalWarning', ...lab.nodeOptions, worker],
     {
-      measured: true,
+      measured: cores === 'both' ? 'both' : true,
       // A profile is written at an orderly end.
       gentle: true,
       env: {
@@ -50,7 +53,7 @@ export async function startArcus(lab: Lab, options: ArcusOptions = {}): Promise<
         ARCUS_SECRET_KEY: key.toString('base64'),
         ARCUS_DECISION_LOG: log,
         ARCUS_LOG_LEVEL: 'warn',
-        ARCUS_PROCESSES: '1',
+        ARCUS_PROCESSES: String(processes),
         ARCUS_DRAIN_SECONDS: '0',
       },
       ready: async () => {

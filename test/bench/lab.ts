@@ -27,8 +27,8 @@ export interface ProxyUnderTest {
 }
 
 export interface StartOptions {
-  /** Runs on the core of the proxy under test. */
-  measured?: boolean;
+  /** Runs on the core of the proxy under test, or on both cores. */
+  measured?: boolean | 'both';
   /** Is asked to end (SIGTERM) before it is killed. */
   gentle?: boolean;
   env?: NodeJS.ProcessEnv;
@@ -72,10 +72,11 @@ export class Lab implements Closable {
 
   /** Starts a process on its core. */
   async start(command: string, args: readonly string[], options: StartOptions): Promise<Child> {
-    const core = options.measured ? this.#cores.proxy : this.#cores.rest;
+    const { proxy, rest } = this.#cores;
+    const cores = options.measured === 'both' ? `${proxy},${rest}` : options.measured ? proxy : rest;
     const child = await Child.start({
       command: 'taskset',
-      args: ['-c', String(core), command, ...args],
+      args: ['-c', String(cores), command, ...args],
       ready: options.ready,
       ...(options.env ? { env: options.env } : {}),
     });

@@ -15,7 +15,7 @@ function stat(pid: number): string[] | null {
 }
 
 /** The process and its descendants that live now. */
-function tree(pid: number): number[] {
+export function processTree(pid: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -29,20 +29,19 @@ function tree(pid: number): number[] {
   return found;
 }
 
-/** CPU time spent so far, user and system, all threads, all processes of the tree, in seconds. */
-export function cpuSeconds(pid: number): number {
-  let ticks = 0;
-  for (const each of tree(pid)) {
-    const fields = stat(each);
-    if (fields) ticks += Number(fields[11]) + Number(fields[12]);
-  }
-  return ticks / ticksPerSecond;
+/** CPU time that one process has spent so far, user and system, all threads, in seconds; 0 when it is gone. */
+export function cpuSecondsOf(pid: number): number {
+  const fields = stat(pid);
+  return fields ? (Number(fields[11]) + Number(fields[12])) / ticksPerSecond : 0;
 }
+
+/** CPU time of all processes of the tree that live now, in seconds. */
+export const cpuSeconds = (pid: number): number => processTree(pid).reduce((sum, each) => sum + cpuSecondsOf(each), 0);
 
 /** Resident memory of the tree, bytes. */
 export function residentBytes(pid: number): number {
   let kib = 0;
-  for (const each of tree(pid)) {
+  for (const each of processTree(pid)) {
     try {
       kib += Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${each}/status`, 'latin1'))?.[1] ?? 0);
     } catch {

@@ -3,7 +3,8 @@ import type { Row } from './row.ts';
 import { forwardRows } from './rows/forward.ts';
 import { idleTunnelRow } from './rows/idle-tunnel.ts';
 import { latencyRow } from './rows/latency.ts';
+import { processesRow } from './rows/processes.ts';
 import { rulesRow } from './rows/rules.ts';
 import { tunnelRows } from './rows/tunnels.ts';
 
-export const rows: readonly Row[] = [...forwardRows, ...tunnelRows, idleTunnelRow, latencyRow, rulesRow];
+export const rows: readonly Row[] = [...forwardRows, ...tunnelRows, idleTunnelRow, latencyRow, rulesRow, processesRow];
