@@ -4,7 +4,7 @@ import { after, describe, it } from 'node:test';
 import { startOrigin, startRawOrigin } from '@arcus/testkit/origin.ts';
 import { RawClient } from '@arcus/testkit/raw-client.ts';
 import { until } from '@arcus/testkit/until.ts';
-import type { Policy } from '../kind.ts';
+import type { Auditor, Policy } from '../kind.ts';
 import { startTestProxy, type TestProxyOptions } from '../testing/proxy.ts';
 
 const closers: (() => unknown)[] = [];
@@ -288,6 +288,43 @@ describe('tunnels', () => {
     const d = await client(p.port);
     await d.send('CONNECT 127.0.0.1 HTTP/1.1\r\nHost: x\r\n\r\n');
     assert.equal((await d.readResponse()).status, 400);
+  });
+
+  it('are looked into even where the site speaks first', async () => {
+    const auditor: Auditor = {
+      name: 'look',
+      type: 'x',
+      inspectTunnel: (first) =>
+        Buffer.from(first).toString() === 'EHLO me' ? { protocol: 'smtp' } : { protocol: 'unknown', deny: 'not known' },
+    };
+    for (const ends of [false, true]) {
+      const site = await origin({
+        onConnection: ({ socket }) => {
+          socket.on('end', () => socket.end());
+          socket[ends ? 'end' : 'write']('220 hello');
+        },
+      });
+      const p = await proxy({ auditor, server: { connect_ports: [site.port] } });
+      const open = async () => {
+        const c = await client(p.port);
+        await c.send(`CONNECT 127.0.0.1:${site.port} HTTP/1.1\r\nHost: x\r\n\r\n`);
+        await c.readResponse({ method: 'CONNECT' });
+        assert.equal((await c.read(9)).toString(), '220 hello');
+        return c;
+      };
+      const good = await open();
+      await good.send('EHLO me');
+      await until(() => site.received().toString() === 'EHLO me');
+      good.end();
+      await until(() => p.decisions.length === 1);
+      assert.equal(p.decisions[0]!.protocol, 'smtp');
+      const bad = await open();
+      await bad.send('anything');
+      await until(() => p.decisions.length === 2);
+      assert.equal(p.decisions[1]!.code, 'protocol_denied');
+      assert.equal(site.received().toString(), 'EHLO me');
+      for (const { socket } of site.connections) socket.destroy();
+    }
   });
 
   it('end after the idle timeout', async () => {

@@ -24,6 +24,8 @@ export class Tunnel implements Exchange {
   #denied = false;
   /** The client has sent its FIN already. */
   #ended = false;
+  /** The site has, while the auditor waited for the client's first bytes. */
+  #siteEnded = false;
 
   constructor(connection: HttpConnection, context: HttpServerContext, head: RequestHead, session: LiveSession) {
     this.#connection = connection;
@@ -60,10 +62,14 @@ export class Tunnel implements Exchange {
   clientEnd(): void {
     this.#ended = true;
     // While an auditor waits for the first bytes a FIN means that there will be none.
-    if (this.#egress !== null) this.#inspect(true);
+    if (this.#egress === null) return;
+    this.#inspect(true);
+    this.#join();
   }
 
-  clientDrain(): void {}
+  clientDrain(): void {
+    this.#egress?.stream.resume();
+  }
 
   clientClosed(error: Error | null): void {
     this.#end(new GatewayError('client_closed', error ? 'reset' : ''));
@@ -92,8 +98,8 @@ export class Tunnel implements Exchange {
       this.#join();
       return;
     }
-    // The auditor looks at the client's first bytes before any of them goes on. A protocol in which the server
-    // speaks first must not starve, so the site's bytes end the wait too.
+    // The auditor looks at the client's first bytes before any of them goes on. Where the site speaks first, its bytes
+    // pass: the client's are still looked at, so that no site can talk an auditor out of its look.
     egress.stream.receiver = {
       onData: (chunk, borrowed) => {
         this.#inspect(true);
@@ -102,11 +108,15 @@ export class Tunnel implements Exchange {
         if (!this.#connection.stream.write(chunk, borrowed)) egress.stream.pause();
       },
       onEnd: () => {
+        this.#siteEnded = true;
         this.#inspect(true);
-        if (!this.#denied) egress.stream.receiver.onEnd();
+        if (!this.#finished) this.#connection.stream.end();
       },
       onDrain: () => {},
-      onClose: () => this.#inspect(true),
+      onClose: () => {
+        this.#inspect(true);
+        this.#join();
+      },
     };
     this.#connection.arm(this.#context.limits.tunnel_idle_ms);
     if (this.#early.length > 0) this.#inspect(this.#ended);
@@ -114,22 +124,20 @@ export class Tunnel implements Exchange {
     if (!this.#finished) this.#connection.stream.resume();
   }
 
-  /** The auditor's step. `last`: it must decide on what is there, no more will come before the site speaks. */
+  /** The auditor's step. `last`: it must decide on what is there, the client may wait for the site now. */
   #inspect(last: boolean): void {
-    if (this.#finished) return;
-    if (this.#early.length > 0) {
-      const bytes = this.#early.length === 1 ? this.#early[0]! : Buffer.concat(this.#early);
-      this.#early = [bytes];
-      const seen = this.#context.auditor!.inspectTunnel(bytes, this.#session);
-      if (seen.more && !last && bytes.length < MAX_EARLY) return;
-      this.#session.protocol = seen.server_name ? `${seen.protocol} ${seen.server_name}` : seen.protocol;
-      if (seen.deny !== undefined) {
-        this.#denied = true;
-        this.#session.bytes_in += bytes.length;
-        this.#end(new GatewayError('protocol_denied', seen.deny));
-        this.#connection.stream.reset();
-        return;
-      }
+    if (this.#finished || this.#early.length === 0) return;
+    const bytes = this.#early.length === 1 ? this.#early[0]! : Buffer.concat(this.#early);
+    this.#early = [bytes];
+    const seen = this.#context.auditor!.inspectTunnel(bytes, this.#session);
+    if (seen.more && !last && bytes.length < MAX_EARLY) return;
+    this.#session.protocol = seen.server_name ? `${seen.protocol} ${seen.server_name}` : seen.protocol;
+    if (seen.deny !== undefined) {
+      this.#denied = true;
+      this.#session.bytes_in += bytes.length;
+      this.#end(new GatewayError('protocol_denied', seen.deny));
+      this.#connection.stream.reset();
+      return;
     }
     this.#join();
   }
@@ -166,14 +174,11 @@ export class Tunnel implements Exchange {
     if (early.length > 0) {
       const bytes = Buffer.concat(early);
       session.bytes_in += bytes.length;
-      if (!egress.stream.write(bytes)) {
-        connection.stream.pause();
-        if (this.#ended) egress.stream.end();
-        return;
-      }
-    }
+      if (!egress.stream.write(bytes)) connection.stream.pause();
+      else connection.stream.resume();
+    } else connection.stream.resume();
     if (this.#ended) egress.stream.end();
-    connection.stream.resume();
+    if (this.#siteEnded) egress.stream.receiver.onEnd();
   }
 
   #fail(error: unknown): void {
