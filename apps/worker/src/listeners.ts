@@ -133,7 +133,10 @@ export class Listeners {
         for (const l of this.#of(tenant)) l.binding.server = next.get(l) ?? null;
       },
       closeUnused: (destroyAfter) => {
-        for (const l of this.#of(tenant)) if (!next.has(l)) this.#close(l, destroyAfter);
+        const unwanted = this.#of(tenant).filter((l) => !next.has(l));
+        for (const l of unwanted) this.#close(l, destroyAfter);
+        // Not after `abort`: two tenants that are refused would else wake each other for ever.
+        if (unwanted.length > 0) this.#options.onFreed?.();
       },
       abort,
     };
@@ -240,7 +243,6 @@ export class Listeners {
       };
       setTimeout(cut, destroyAfter).unref();
     }
-    this.#options.onFreed?.();
   }
 
   #failed(error: unknown, listener: Listener): void {
