@@ -8,6 +8,7 @@ import type { Connection } from '@arcus/cli/connection.ts';
 import { type Ready, readReady } from '@arcus/cli/up/ready.ts';
 import { Child } from '@arcus/testkit/child.ts';
 import { startEtcd } from '@arcus/testkit/etcd.ts';
+import { testKeys } from '@arcus/testkit/keys.ts';
 import { startMariaDb } from '@arcus/testkit/mariadb.ts';
 import { freePort } from '@arcus/testkit/port.ts';
 import { startRedis } from '@arcus/testkit/redis.ts';
@@ -103,6 +104,7 @@ export async function startEmbedded(): Promise<Deployment> {
         ARCUS_DATA: join(dir.path, id),
         ARCUS_STORE_URL: `file:${store}`,
         ARCUS_SECRET_KEY_FILE: join(data, 'secret.key'),
+        ARCUS_VERIFY_KEYS_FILE: join(data, 'signing.pub'),
       });
       more.push(worker);
       return worker;
@@ -143,6 +145,7 @@ export async function startClustered(): Promise<Deployment> {
       ARCUS_STORE_URL: etcd.url,
       ARCUS_REDIS_URL: redis.url,
       ARCUS_SECRET_KEY: randomBytes(32).toString('base64'),
+      ...testKeys().env,
       ARCUS_DATA: dir.path,
     };
     const apiEnv = cleanEnv({ ...shared, ARCUS_API_LISTEN: listen });

@@ -110,21 +110,24 @@ export function pathSuite(start: () => Promise<Deployment>): void {
     await createTenant(d.connection, 'shared-machine', who);
     // On this machine the first worker has the port.
     const second = await d.addWorker('worker-b');
-    const status = await until(async () => {
-      const now = await statusOf(d.connection, 'shared-machine');
-      return now.summary.applied === 1 && now.summary.refused === 1 ? now : null;
-    });
-    const refusing = status.workers.find((w: { worker: string }) => w.worker === 'worker-b');
-    assert.equal(refusing.state, 'refused');
-    const [issue] = refusing.refused.issues;
-    assert.equal(issue.code, 'address_in_use');
-    assert.match(issue.message, new RegExp(`127\\.0\\.0\\.1:${who.port}`));
-    await assert.rejects(
-      setRules(d.connection, 'shared-machine', [block('localhost')], '?wait=acked'),
-      (error: ApiError) => error.status === 409 && JSON.stringify(error.problem).includes('worker-b'),
-    );
-    assert.equal((await browse(who, otherSite)).status, 403);
-    await second.kill('SIGTERM');
+    try {
+      const status = await until(async () => {
+        const now = await statusOf(d.connection, 'shared-machine');
+        return now.summary.applied === 1 && now.summary.refused === 1 ? now : null;
+      });
+      const refusing = status.workers.find((w: { worker: string }) => w.worker === 'worker-b');
+      assert.equal(refusing.state, 'refused');
+      const [issue] = refusing.refused.issues;
+      assert.equal(issue.code, 'address_in_use');
+      assert.match(issue.message, new RegExp(`127\\.0\\.0\\.1:${who.port}`));
+      await assert.rejects(
+        setRules(d.connection, 'shared-machine', [block('localhost')], '?wait=acked'),
+        (error: ApiError) => error.status === 409 && JSON.stringify(error.problem).includes('worker-b'),
+      );
+      assert.equal((await browse(who, otherSite)).status, 403);
+    } finally {
+      await second.kill('SIGTERM');
+    }
     await until(async () => (await statusOf(d.connection, 'shared-machine')).summary.converged);
   });
 
