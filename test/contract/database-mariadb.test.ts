@@ -4,6 +4,7 @@ import { testApi } from '@arcus/api/testing.ts';
 import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { databaseSuite } from './database-suite.ts';
+import { draftsSuite } from './drafts-suite.ts';
 
 let server: MariaDbServer;
 let count = 0;
@@ -13,7 +14,10 @@ before(async () => {
 });
 after(() => server.close());
 
-databaseSuite('MariaDB', () => server.urlOf(`arcus_${++count}`));
+const newDatabase = () => server.urlOf(`arcus_${++count}`);
+
+databaseSuite('MariaDB', newDatabase);
+draftsSuite('MariaDB', newDatabase);
 
 test('a database that is away makes the service unhealthy and requests 503; it serves again by itself', async (t) => {
   const own = await startMariaDb();

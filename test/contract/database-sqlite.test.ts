@@ -1,3 +1,5 @@
 import { databaseSuite } from './database-suite.ts';
+import { draftsSuite } from './drafts-suite.ts';
 
 databaseSuite('SQLite', () => undefined);
+draftsSuite('SQLite', () => undefined);

@@ -4,6 +4,8 @@ import { parseDocument } from 'yaml';
 import type { Context, Deps } from './deps.ts';
 import { auditRoutes } from './features/audit/routes.ts';
 import { configRoutes } from './features/config/routes.ts';
+import { Drafts } from './features/drafts/drafts.ts';
+import { draftRoutes } from './features/drafts/routes.ts';
 import { healthRoutes } from './features/health/routes.ts';
 import { metricsRoutes } from './features/metrics/routes.ts';
 import { Changes } from './features/releases/change.ts';
@@ -39,7 +41,8 @@ export async function buildApp(deps: Deps): Promise<App> {
   const { db, log } = deps;
   const changes = new Changes(deps);
   const publisher = new Publisher(deps);
-  const context: Context = { ...deps, changes, publisher };
+  const drafts = new Drafts({ ...deps, changes });
+  const context: Context = { ...deps, changes, publisher, drafts };
 
   const http = Fastify({
     loggerInstance: log,
@@ -93,6 +96,7 @@ export async function buildApp(deps: Deps): Promise<App> {
       await api.register(resourceRoutes(live));
       await api.register(userRoutes(live, deps.sealer));
       await api.register(releaseRoutes(context));
+      await api.register(draftRoutes(context));
       await api.register(workerRoutes(context));
       await api.register(tokenRoutes(context));
       await api.register(auditRoutes(context));

@@ -3,6 +3,7 @@ import type { ConfigStore } from '@arcus/control/store.ts';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Redis } from 'ioredis';
 import type { Db } from './db/open.ts';
+import type { Drafts } from './features/drafts/drafts.ts';
 import type { Changes } from './features/releases/change.ts';
 import type { Publisher } from './features/releases/publisher.ts';
 
@@ -22,4 +23,5 @@ export interface Deps {
 export interface Context extends Deps {
   readonly changes: Changes;
   readonly publisher: Publisher;
+  readonly drafts: Drafts;
 }

@@ -22,3 +22,9 @@ const validator: FastifySchemaCompiler<z.ZodType> =
  */
 export const parsedLater: FastifySchemaCompiler<any> = (route) =>
   route.httpPart === 'body' ? (value: unknown) => ({ value }) : validator(route);
+
+/** For routes whose body may be left out: it is an empty object then. */
+export const bodyOptional: FastifySchemaCompiler<any> = (route) => {
+  const validate = validator(route);
+  return route.httpPart === 'body' ? (value: unknown) => validate(value ?? {}) : validate;
+};

@@ -415,7 +415,7 @@ function duplicateUsers(entries: readonly Entry[]): Fault[] {
 }
 
 /** `/<family>/<index>/…` into a config, as the same object's pointer among `entries`. */
-function relocated(pointer: string, config: Config, entries: readonly Entry[]): string {
+export function relocated(pointer: string, config: Config, entries: readonly Entry[]): string {
   const [, family = '', index = '', ...rest] = pointer.split('/');
   const list = config[family as Family] as readonly AnyObject[] | undefined;
   const name = list?.[Number(index)]?.name;

@@ -1,16 +1,16 @@
-import { Manifest } from '@arcus/control/release.ts';
-import { join } from '@arcus/control/sections.ts';
-import { Config } from '@arcus/gateway/config.ts';
+import { Config, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
+import { runSliced } from '@arcus/gateway/slices.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Context } from '../../deps.ts';
 import { TenantParams, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
-import { notFound } from '../../http/problem.ts';
+import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { mustExist } from '../targets/live.ts';
+import { diffResponse, readRelease, sendDiff, Version } from './history.ts';
 
-const Params = TenantParams.extend({ version: z.coerce.number().int().min(1).max(2_147_483_647) });
+const Params = TenantParams.extend({ version: Version });
 
 const Release = z
   .object({
@@ -21,15 +21,30 @@ const Release = z
     checksum: z.string().describe('SHA-256 of the document’s canonical JSON'),
     author: z.string(),
     message: z.string(),
+    added: z.int().describe('Objects and users that came with it'),
+    changed: z.int().describe('Objects and users that differ from the release before; the tenant itself is one'),
+    removed: z.int().describe('Objects and users that went'),
+    restores: z.int().nullable().describe('Of a rollback: the version whose config it has'),
     bytes: z.int().describe('Size of what was new with it, as stored'),
     created_at: Timestamp,
     published_at: Timestamp.nullable(),
   })
   .meta({ id: 'Release' });
 
-const ReleaseDocument = Release.extend({ config: Config.describe('The whole config; secrets sealed') }).meta({
-  id: 'ReleaseDocument',
+const ReleaseWithConfig = Release.extend({ config: Config.describe('The whole config; secrets sealed') }).meta({
+  id: 'ReleaseWithConfig',
 });
+
+const ReleaseDocument = z
+  .object({ tenant: TenantInfo, config: Config })
+  .meta({ id: 'ReleaseDocument', description: 'What workers get: the tenant, and its config with secrets sealed' });
+
+const Rollback = z
+  .strictObject({
+    version: z.int().min(1).max(2_147_483_647).describe('The release whose config is wanted back'),
+    message: z.string().max(1024).optional().describe('Why, for the history of releases'),
+  })
+  .meta({ id: 'Rollback' });
 
 const columns = {
   version: true,
@@ -37,6 +52,10 @@ const columns = {
   checksum: true,
   author: true,
   message: true,
+  added: true,
+  changed: true,
+  removed: true,
+  restores: true,
   bytes: true,
   created_at: true,
   published_at: true,
@@ -54,7 +73,7 @@ const releaseBody = (row: Row): z.output<typeof Release> => ({
 });
 
 export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
-  const { db } = context;
+  const { db, changes } = context;
   return async (app) => {
     app.get(
       '/tenants/:tenant_id/releases',
@@ -91,21 +110,114 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
           tags: ['releases'],
           summary: 'Get a release with its config',
           params: Params,
+          response: { 200: ReleaseWithConfig },
+        },
+      },
+      async (request, reply) => {
+        const { row, document } = await readRelease(db, request.params.tenant_id, request.params.version);
+        reply.header('etag', `"${row.checksum}"`);
+        const { manifest: _, tenant_id: _1, ...rest } = row;
+        return { ...releaseBody(rest), config: document.config };
+      },
+    );
+
+    app.get(
+      '/tenants/:tenant_id/releases/:version/document',
+      {
+        config: access('read', 'tenant'),
+        schema: {
+          tags: ['releases'],
+          summary: 'Get the document of a release, as workers get it',
+          params: Params,
           response: { 200: ReleaseDocument },
         },
       },
       async (request, reply) => {
-        const { tenant_id, version } = request.params;
-        const row = await db.client.release.findUnique({ where: { tenant_id_version: { tenant_id, version } } });
-        if (!row) throw notFound();
-        const manifest = Manifest.parse(JSON.parse(row.manifest));
-        const document = await join(manifest, async (names) => {
-          const blobs = await db.client.blob.findMany({ where: { sha256: { in: [...names] } } });
-          return new Map(blobs.map((blob) => [blob.sha256, blob.body]));
-        });
+        const { row, document } = await readRelease(db, request.params.tenant_id, request.params.version);
         reply.header('etag', `"${row.checksum}"`);
-        const { manifest: _, tenant_id: _1, ...rest } = row;
-        return { ...releaseBody(rest), config: document.config as z.output<typeof Config> };
+        return { tenant: document.tenant, config: document.config };
+      },
+    );
+
+    /** Parts that both releases have are read once, and are the same objects. */
+    const diff = async (request: any, reply: any, tenant_id: string, from: number, to: number) => {
+      const cache = new Map();
+      const a = await readRelease(db, tenant_id, from, cache);
+      const b = await readRelease(db, tenant_id, to, cache);
+      await sendDiff(
+        ...([request, reply] as const),
+        { name: String(from), config: a.document.config },
+        { name: String(to), config: b.document.config },
+      );
+      return reply;
+    };
+
+    app.get(
+      '/tenants/:tenant_id/releases/:version/diff/:other',
+      {
+        config: access('read', 'tenant'),
+        schema: {
+          tags: ['releases'],
+          summary: 'What differs between two releases, by object and field',
+          params: Params.extend({ other: Version.describe('The release that it became') }),
+          response: diffResponse,
+        },
+      },
+      (request, reply) =>
+        diff(request, reply, request.params.tenant_id, request.params.version, request.params.other) as never,
+    );
+
+    app.get(
+      '/tenants/:tenant_id/releases/:version/diff',
+      {
+        config: access('read', 'tenant'),
+        schema: {
+          tags: ['releases'],
+          summary: 'What a release changed, by object and field',
+          params: Params,
+          querystring: z.strictObject({
+            against: Version.optional().describe('The release to start from; if absent: the one before'),
+          }),
+          response: diffResponse,
+        },
+      },
+      (request, reply) => {
+        const { tenant_id, version } = request.params;
+        return diff(request, reply, tenant_id, request.query.against ?? version - 1, version) as never;
+      },
+    );
+
+    app.post(
+      '/tenants/:tenant_id/rollback',
+      {
+        config: access('write', 'tenant'),
+        schema: {
+          tags: ['releases'],
+          summary: 'Make a new release with the config of an old one',
+          description:
+            'The tenant’s own fields (status, limits) stay as they are. The config is checked again: 422 when it has ' +
+            'faults today, such as an address that another tenant listens on now.',
+          params: TenantParams,
+          querystring: WriteQuery,
+          body: Rollback,
+          response: { 200: ReleaseResult },
+        },
+      },
+      async (request, reply) => {
+        const { tenant_id } = request.params;
+        const { version, message } = request.body;
+        const { document } = await readRelease(db, tenant_id, version);
+        const parsed = await runSliced(parseEntries(document.config));
+        const changed = await changes.apply({
+          ...originOf(request, { message: message ?? (request.query.message || `rollback to ${version}`) }),
+          tenant_id,
+          action: 'config.rollback',
+          target: `releases/${version}`,
+          restores: version,
+          force: true,
+          edit: (state) => ({ tenant: state.document.tenant, ...parsed }),
+        });
+        return finish(context, request, reply, request.query, changed);
       },
     );
   };

@@ -1,0 +1,101 @@
+/** Releases that were: their documents, and what differs between two of them. */
+import type { Manifest } from '@arcus/control/release.ts';
+import { join, type PartCache } from '@arcus/control/sections.ts';
+import { StoreCorrupt } from '@arcus/control/store.ts';
+import type { Config } from '@arcus/gateway/config.ts';
+import { describeChange, diffing } from '@arcus/gateway/diff.ts';
+import { families } from '@arcus/gateway/kind.ts';
+import { runSliced } from '@arcus/gateway/slices.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Db, Prisma } from '../../db/open.ts';
+import { notFound } from '../../http/problem.ts';
+import type { Document } from './document.ts';
+
+export const Version = z.coerce.number().int().min(1).max(2_147_483_647).describe('Version of a release');
+
+/** The release's row and its document, from the database alone. Throws 404 when it is not there (any more). */
+export async function readRelease(
+  { client }: Db,
+  tenant_id: string,
+  version: number,
+  cache?: PartCache,
+): Promise<{ row: Prisma.ReleaseModel; document: Document }> {
+  const where = { tenant_id_version: { tenant_id, version } };
+  const row = await client.release.findUnique({ where });
+  if (!row) throw notFound();
+  try {
+    const document = await join(
+      JSON.parse(row.manifest) as Manifest,
+      async (names) => {
+        const blobs = await client.blob.findMany({ where: { sha256: { in: [...names] } } });
+        return new Map(blobs.map((blob) => [blob.sha256, blob.body]));
+      },
+      cache,
+    );
+    return { row, document: document as Document };
+  } catch (error) {
+    // Its time was over while it was read.
+    if (error instanceof StoreCorrupt && !(await client.release.findUnique({ where, select: { version: true } }))) {
+      throw notFound();
+    }
+    throw error;
+  }
+}
+
+const FieldChange = z
+  .object({
+    pointer: z.string().describe('JSON Pointer relative to the object; items of a list of named things go by name'),
+    before: z.unknown().optional().describe('Absent when the field is new'),
+    after: z.unknown().optional().describe('Absent when the field is gone'),
+  })
+  .meta({ id: 'FieldChange' });
+
+export const ConfigDiff = z
+  .object({
+    from: z.string().describe('Version of a release, or draft:<name>'),
+    to: z.string(),
+    changes: z.array(
+      z.object({
+        family: z.enum(families),
+        name: z.string(),
+        change: z.enum(['added', 'removed', 'changed']),
+        fields: z.array(FieldChange).describe('What differs in a changed object; secrets are sealed'),
+      }),
+    ),
+  })
+  .meta({ id: 'ConfigDiff' });
+
+export const diffResponse = {
+  200: {
+    description: 'What turns `from` into `to`; as text for people when Accept asks for text/plain',
+    content: { 'application/json': { schema: ConfigDiff }, 'text/plain': { schema: z.string() } },
+  },
+};
+
+/** Answers a diff in the form that the client asked for. */
+export async function sendDiff(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  from: { name: string; config: Config },
+  to: { name: string; config: Config },
+): Promise<void> {
+  const changes = await runSliced(diffing(from.config, to.config));
+  reply.header('vary', 'accept');
+  if (prefersText(request.headers.accept)) {
+    const lines = changes.flatMap(describeChange);
+    reply
+      .type('text/plain; charset=utf-8')
+      .serializer(String)
+      .send(lines.length > 0 ? `${lines.join('\n')}\n` : '');
+  } else {
+    reply.type('application/json; charset=utf-8').send({ from: from.name, to: to.name, changes });
+  }
+}
+
+/** Is text/plain named before, or without, application/json? */
+function prefersText(accept: string | undefined): boolean {
+  const types = (accept ?? '').split(',').map((part) => part.split(';')[0]!.trim());
+  const [text, json] = [types.indexOf('text/plain'), types.indexOf('application/json')];
+  return text >= 0 && (json < 0 || text < json);
+}
