@@ -55,6 +55,9 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
       // and when the server goes away just then it leaves a rejected promise to nobody, which ends the process.
       collation: 'UTF8MB4_BIN',
       connectionLimit: connections,
+      // Statements that each write sends are prepared once per connection: the adapter's default is to prepare, run and
+      // close each of them every time.
+      prepareCacheLength: 128,
       connectTimeout: 5000,
       acquireTimeout: 10_000,
       allowPublicKeyRetrieval: url.searchParams.get('public_key') === 'true',

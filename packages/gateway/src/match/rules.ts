@@ -26,14 +26,23 @@ export const subnetMatcher = {
 
 type HostRule = { readonly [M in Matcher]?: string | readonly string[] | undefined };
 
-/** All patterns of a rule, with where each is said. */
-export function* patternsOf(rule: HostRule): Generator<{ matcher: Matcher; text: string; pointer: string }> {
+/** A pattern of a rule; `index` is its place in a list of them, -1 when it stands alone. */
+interface Said {
+  readonly matcher: Matcher;
+  readonly text: string;
+  readonly index: number;
+}
+
+/** All patterns of a rule. */
+export function patternsOf(rule: HostRule): readonly Said[] {
+  const patterns: Said[] = [];
   for (const matcher of matchers) {
     const value = rule[matcher];
     if (value === undefined) continue;
-    if (typeof value === 'string') yield { matcher, text: value, pointer: `/${matcher}` };
-    else for (let i = 0; i < value.length; i++) yield { matcher, text: value[i]!, pointer: `/${matcher}/${i}` };
+    if (typeof value === 'string') patterns.push({ matcher, text: value, index: -1 });
+    else for (let index = 0; index < value.length; index++) patterns.push({ matcher, text: value[index]!, index });
   }
+  return patterns;
 }
 
 /** Values by host. `find` looks at exact names, then the longest domain, then the longest subnet, then expressions. */
@@ -111,9 +120,11 @@ export function* checkRules<R extends HostRule>(
   let n = 0;
   for (let index = 0; index < rules.length; index++) {
     const rule = rules[index]!;
-    const given = matchers.filter((m) => rule[m] !== undefined);
-    if (given.length !== 1) {
-      const message = given.length === 0 ? 'the rule matches nothing' : `only one of ${given.join(', ')} in a rule`;
+    let given = 0;
+    for (const matcher of matchers) if (rule[matcher] !== undefined) given++;
+    if (given !== 1) {
+      const all = matchers.filter((m) => rule[m] !== undefined);
+      const message = given === 0 ? 'the rule matches nothing' : `only one of ${all.join(', ')} in a rule`;
       yield { pointer: pointer('rules', index), code: 'one_matcher', message };
     }
     const key = scope(rule);
@@ -125,15 +136,15 @@ export function* checkRules<R extends HostRule>(
     const value = { meaning: meaning(rule), index };
     for (const p of patternsOf(rule)) {
       if (++n % PAUSE === 0) yield undefined;
-      const at = pointer('rules', index) + p.pointer;
+      const at = () => pointer('rules', index, p.matcher, ...(p.index < 0 ? [] : [p.index]));
       try {
         const other = known.add(p.matcher, p.text, value);
         if (other && other.meaning !== value.meaning) {
           const message = `"${p.text}" is ${p.matcher} of /rules/${other.index} already, with another result`;
-          yield { pointer: at, code: 'duplicate_rule', message };
+          yield { pointer: at(), code: 'duplicate_rule', message };
         }
       } catch (error) {
-        yield { pointer: at, code: codes[p.matcher], message: (error as Error).message };
+        yield { pointer: at(), code: codes[p.matcher], message: (error as Error).message };
       }
     }
   }

@@ -90,6 +90,7 @@ export const urlFilter = definePolicy({
     yield* checkRules(config.rules, (rule) => `${rule.action} ${rule.redirect_url ?? ''}`);
     for (let i = 0; i < config.rules.length; i++) {
       const { action, redirect_url } = config.rules[i]!;
+      if (action !== 'redirect' && redirect_url === undefined) continue;
       const at = pointer('rules', i, 'redirect_url');
       if (action === 'redirect' && redirect_url === undefined) {
         yield { pointer: at, code: 'required', message: 'a redirect needs redirect_url' };
@@ -103,9 +104,14 @@ export const urlFilter = definePolicy({
   *create(config): Generator<void, Policy> {
     const rules = new HostRules<Outcome>();
     let patterns = 0;
+    // Most rules lead to the same.
+    let outcome: Outcome | undefined;
     for (const rule of config.rules) {
-      const location = rule.redirect_url === undefined ? '' : new URL(rule.redirect_url).href;
-      const outcome: Outcome = { action: rule.action, id: rule.id ?? '', location };
+      const { action, id = '', redirect_url } = rule;
+      const location = redirect_url === undefined ? '' : new URL(redirect_url).href;
+      if (outcome?.action !== action || outcome.id !== id || outcome.location !== location) {
+        outcome = { action, id, location };
+      }
       for (const { matcher, text } of patternsOf(rule)) {
         rules.add(matcher, text, outcome);
         if (++patterns % PAUSE === 0) yield;
