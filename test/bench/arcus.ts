@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { openStore } from '@arcus/control/open.ts';
-import { publishRelease } from '@arcus/control/publish.ts';
 import { SCHEMA } from '@arcus/control/release.ts';
 import { createSealer } from '@arcus/control/seal.ts';
 import { cut } from '@arcus/control/sections.ts';
 import { hashPassword } from '@arcus/gateway/password.ts';
+import { publishRelease, testKeys } from '@arcus/testkit/keys.ts';
 import { startRedis } from '@arcus/testkit/redis.ts';
 import { AUTHORIZATION, blockedHosts, PASSWORD, RULES, USER } from './duties.ts';
 import { freePort, type Lab, type ProxyUnderTest } from './lab.ts';
@@ -51,6 +51,7 @@ export async function startArcus(lab: Lab, options: ArcusOptions = {}): Promise<
         ARCUS_STORE_URL: store,
         ARCUS_REDIS_URL: redis.url,
         ARCUS_SECRET_KEY: key.toString('base64'),
+        ARCUS_VERIFY_KEYS: testKeys().env.ARCUS_VERIFY_KEYS,
         ARCUS_DECISION_LOG: log,
         ARCUS_LOG_LEVEL: 'warn',
         ARCUS_PROCESSES: String(processes),

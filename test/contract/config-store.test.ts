@@ -14,6 +14,7 @@ import {
   StoreUnavailable,
 } from '@arcus/control/store.ts';
 import { type EtcdServer, startEtcd } from '@arcus/testkit/etcd.ts';
+import { testHead } from '@arcus/testkit/keys.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 
@@ -68,7 +69,7 @@ async function filePlace(): Promise<Place> {
   };
 }
 
-const head = (version: number): Head => ({ schema: SCHEMA, stable: { version, manifest: sha256(`m${version}`) } });
+const head = (version: number): Head => testHead(version);
 const versionOf = (found: { head: Head } | null) => found?.head.stable.version;
 
 function manifest(tenant: string, version: number, author = 'me'): Manifest {

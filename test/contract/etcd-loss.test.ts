@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { sha256 } from '@arcus/control/canonical.ts';
 import { openStore, type StoreOptions } from '@arcus/control/open.ts';
 import { type Head, SCHEMA, type WorkerRecord } from '@arcus/control/release.ts';
 import {
@@ -14,13 +13,14 @@ import {
 } from '@arcus/control/store.ts';
 import { createCa } from '@arcus/testkit/ca.ts';
 import { type EtcdOptions, type EtcdServer, startEtcd } from '@arcus/testkit/etcd.ts';
+import { testHead } from '@arcus/testkit/keys.ts';
 import { TcpProxy } from '@arcus/testkit/tcp-proxy.ts';
 import { until } from '@arcus/testkit/until.ts';
 
 type Cleanup = { after(fn: () => unknown): void };
 
 const tenants = ['a', 'b', 'c', 'd'];
-const head = (version: number): Head => ({ schema: SCHEMA, stable: { version, manifest: sha256(`${version}`) } });
+const head = (version: number): Head => testHead(version);
 
 async function etcdFor(t: Cleanup, options?: EtcdOptions): Promise<EtcdServer> {
   const etcd = await startEtcd(options);

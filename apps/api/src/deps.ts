@@ -1,4 +1,5 @@
 import type { Sealer } from '@arcus/control/seal.ts';
+import type { Signer, Verifier } from '@arcus/control/sign.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Redis } from 'ioredis';
@@ -14,6 +15,10 @@ export interface Deps {
   /** Null: this installation keeps no metrics. */
   readonly redis: Redis | null;
   readonly sealer: Sealer;
+  /** Signs heads. */
+  readonly signer: Signer;
+  /** Says which heads in the store are ours. */
+  readonly verifier: Verifier;
   /** ms since the epoch. */
   readonly now: () => number;
   readonly log: FastifyBaseLogger;

@@ -1,5 +1,6 @@
 import { StoreEnv } from '@arcus/control/open.ts';
 import { SecretEnv } from '@arcus/control/seal.ts';
+import { SigningEnv, VerifyEnv } from '@arcus/control/sign.ts';
 import { z } from 'zod';
 
 /** The environment of the management service; every variable, its default and its unit. */
@@ -19,6 +20,8 @@ export const ApiEnv = z.object({
     .describe('How much is logged'),
   ...StoreEnv.shape,
   ...SecretEnv.shape,
+  ...SigningEnv.shape,
+  ...VerifyEnv.shape,
 });
 export type ApiEnv = z.output<typeof ApiEnv>;
 

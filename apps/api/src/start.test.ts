@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { testKeys } from '@arcus/testkit/keys.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { pino } from 'pino';
@@ -20,6 +21,7 @@ function environment(t: TestContext) {
     ARCUS_DATABASE_URL: `file:${dir.path}/arcus.db`,
     ARCUS_STORE_URL: `file:${dir.path}/store`,
     ARCUS_SECRET_KEY: Buffer.alloc(32, 1).toString('base64'),
+    ARCUS_SIGNING_KEY: testKeys().env.ARCUS_SIGNING_KEY,
   };
 }
 

@@ -1,5 +1,6 @@
 import { openStoreFromEnv } from '@arcus/control/open.ts';
 import { loadSealer, type Sealer } from '@arcus/control/seal.ts';
+import { loadSigner, loadVerifier } from '@arcus/control/sign.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Redis } from 'ioredis';
@@ -42,6 +43,8 @@ export async function startApi(env: ApiEnv, given: StartDeps = {}): Promise<Runn
   };
   try {
     const sealer = given.sealer ?? (await loadSealer(env));
+    const signer = await loadSigner(env);
+    const verifier = await loadVerifier(env, signer);
     const applied = await migrate(env.ARCUS_DATABASE_URL);
     if (applied.length > 0) log.info({ applied }, 'database migrated');
     const db = await openDb(env.ARCUS_DATABASE_URL);
@@ -60,7 +63,7 @@ export async function startApi(env: ApiEnv, given: StartDeps = {}): Promise<Runn
       opened.push(() => own.disconnect());
       redis = own;
     }
-    const app = await buildApp({ db, store, redis, sealer, now, log });
+    const app = await buildApp({ db, store, redis, sealer, signer, verifier, now, log });
     opened.push(() => app.close());
     const url = await app.http.listen(parseListen(env.ARCUS_API_LISTEN));
     app.context.publisher.start();

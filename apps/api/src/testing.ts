@@ -3,6 +3,7 @@
 import { openStore } from '@arcus/control/open.ts';
 import { createSealer } from '@arcus/control/seal.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
+import { type TestKeys, testKeys } from '@arcus/testkit/keys.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import type { FastifyBaseLogger, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Redis } from 'ioredis';
@@ -22,6 +23,8 @@ export interface TestApiOptions {
   redis?: Redis;
   log?: FastifyBaseLogger;
   now?: () => number;
+  /** Default: those of this process's tests. */
+  keys?: TestKeys;
 }
 
 export interface TestApi {
@@ -61,7 +64,9 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
   await ensureGlobal(db, now());
   const store = options.store ?? (await openStore(`file:${dir.path}/store`));
   const log = options.log ?? (pino({ level: process.env.LOG ?? 'silent' }) as FastifyBaseLogger);
-  const app = await buildApp({ db, store, redis: options.redis ?? null, sealer: createSealer(testKey), now, log });
+  const { signer, verifier } = options.keys ?? testKeys();
+  const sealer = createSealer(testKey);
+  const app = await buildApp({ db, store, redis: options.redis ?? null, sealer, signer, verifier, now, log });
   const admin = (await ensureAdminToken(db)) ?? '';
   return {
     app,

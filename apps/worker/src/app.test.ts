@@ -149,7 +149,7 @@ test('a tenant that is inactive or deleted is not listened for any more', async 
   await until(async () => (await ask()) === 403);
   await publish(store, 'acme', 4, proxyOn(port));
   await until(async () => (await ask()) === 200);
-  await store.deleteHead('acme', (await store.getHead('acme'))!.revision);
+  await publish(store, 'acme', 5, proxyOn(port), 'active', { deleted: true });
   await until(async () => (await ask()) === 0);
   await until(async () => (await store.listStatus('acme')).size === 0);
 });

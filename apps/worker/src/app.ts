@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { WORKER_ID } from '@arcus/control/keys.ts';
 import { openStoreFromEnv } from '@arcus/control/open.ts';
 import type { TenantStatus } from '@arcus/control/release.ts';
+import { loadVerifier } from '@arcus/control/sign.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import pino, { type Logger } from 'pino';
 import { type DataPlane, openDataPlane, snapshotFolder } from './data-plane.ts';
@@ -47,7 +48,9 @@ export function startWorker(env: WorkerEnv, deps: WorkerDeps = {}): Promise<Work
 }
 
 /** Starts a worker of several processes, this one in front: as `startWorker`. */
-export function startSupervised(env: WorkerEnv, deps: WorkerDeps = {}): Promise<Worker> {
+export async function startSupervised(env: WorkerEnv, deps: WorkerDeps = {}): Promise<Worker> {
+  // Each process reads them itself; a fault is told once, here.
+  await loadVerifier(env);
   return compose(
     env,
     deps,

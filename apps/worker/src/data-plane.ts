@@ -1,8 +1,10 @@
 /** All of a process that serves traffic: what follows the store, compiles, listens and counts. */
 import { join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { chosen } from '@arcus/control/chosen.ts';
 import type { TenantStatus } from '@arcus/control/release.ts';
 import { loadSealer } from '@arcus/control/seal.ts';
+import { loadVerifier } from '@arcus/control/sign.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import { Live } from '@arcus/gateway/live.ts';
 import type { Services } from '@arcus/gateway/services.ts';
@@ -19,6 +21,9 @@ import { ProcessGauges } from './process-gauges.ts';
 import { Runtime } from './runtime.ts';
 import { Snapshot } from './snapshot.ts';
 import { watch } from './watch.ts';
+
+/** So long a deleted tenant is remembered, so that no old head brings it back. A head's number is about its time, ms. */
+const KEEP_DELETED_MS = 30 * 86_400_000;
 
 /** What a worker's front door shows, whether one process serves behind it or several. */
 export interface Plane {
@@ -59,6 +64,8 @@ export interface DataPlane extends Plane {
 
 export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
   const { env, id, store, log, report, onHeard, claim } = options;
+  const worker = { id, labels: env.ARCUS_WORKER_LABELS };
+  const verifier = await loadVerifier(env);
   const shared = claim !== undefined;
   const drainMs = env.ARCUS_DRAIN_SECONDS * 1000;
 
@@ -82,6 +89,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     onError: (err, address) => log.error({ err, address }, 'a listener failed'),
   });
   const runtime: Runtime = new Runtime({
+    worker,
+    verifier,
     live: new Live(),
     loader: new ReleaseLoader(),
     listeners,
@@ -102,12 +111,15 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   /** Local snapshot -> ready -> store -> deltas. Without a snapshot the store's first list comes before ready. */
   async function boot(): Promise<void> {
     let restored = 0;
-    for await (const saved of snapshot.load()) {
-      runtime.restore(saved.tenant, saved.head, {
-        getManifest: async () => saved.manifest,
-        getBlobs: async (sha256) => new Map(sha256.map((sha) => [sha, saved.blobs.get(sha)!])),
+    for await (const { tenant, head, manifest, blobs } of snapshot.load()) {
+      if (head.deleted && head.seq < Date.now() - KEEP_DELETED_MS) snapshot.remove(tenant);
+      // This worker was another one when it was saved: other labels, other choice.
+      if (chosen(head, worker)?.version !== manifest?.version) continue;
+      runtime.restore(tenant, head, {
+        getManifest: async () => manifest,
+        getBlobs: async (sha256) => new Map(sha256.map((sha) => [sha, blobs.get(sha)!])),
       });
-      restored++;
+      if (manifest) restored++;
     }
     await runtime.settled();
     const whole = await snapshot.whole();

@@ -2,6 +2,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { WORKER_ID } from '@arcus/control/keys.ts';
 import { StoreEnv } from '@arcus/control/open.ts';
 import { SecretEnv } from '@arcus/control/seal.ts';
+import { VerifyEnv } from '@arcus/control/sign.ts';
 import { z } from 'zod';
 
 const Listen = z
@@ -32,6 +33,7 @@ export const WorkerEnv = z.object({
   ARCUS_ADMIN_LISTEN: z.string().default('127.0.0.1:7900').pipe(Listen).describe('/health /ready /metrics'),
   ...StoreEnv.shape,
   ...SecretEnv.shape,
+  ...VerifyEnv.shape,
   ARCUS_REDIS_URL: z
     .string()
     .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')

@@ -3,7 +3,7 @@
  * no tenant runs any more is forgotten.
  */
 import { loadRelease } from '@arcus/control/publish.ts';
-import type { Head, Manifest } from '@arcus/control/release.ts';
+import type { Manifest, ReleaseRef } from '@arcus/control/release.ts';
 import type { PartCache } from '@arcus/control/sections.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 
@@ -59,7 +59,7 @@ export class ReleaseLoader {
   readonly #held = new Map<string, readonly string[]>();
 
   /** Throws StoreUnavailable, or StoreCorrupt when something is missing or is not what its name says. */
-  async load(tenant: string, head: Head, source: ReleaseSource): Promise<Release> {
+  async load(tenant: string, release: ReleaseRef, source: ReleaseSource): Promise<Release> {
     const load = new Load(this.#parts);
     const recording: ReleaseSource = {
       getManifest: (...key) => source.getManifest(...key),
@@ -69,7 +69,7 @@ export class ReleaseLoader {
         return bodies;
       },
     };
-    const { manifest, document } = await loadRelease(recording, tenant, head, load);
+    const { manifest, document } = await loadRelease(recording, tenant, release, load);
     // Also the shards of a list that was at hand as a whole: the next change may be in one of them.
     for (const section of manifest.sections) for (const name of section.blobs) load.has(name);
     let bytes = 0;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { testKeys } from '@arcus/testkit/keys.ts';
 import { startEcho, startOrigin } from '@arcus/testkit/origin.ts';
 import { freePort } from '@arcus/testkit/port.ts';
 import { RawClient } from '@arcus/testkit/raw-client.ts';
@@ -36,6 +37,7 @@ async function setUp(t: TestContext) {
       ...process.env,
       ARCUS_DATA: folder.path,
       ARCUS_STORE_URL: `file:${join(folder.path, 'store')}`,
+      ARCUS_VERIFY_KEYS: testKeys().env.ARCUS_VERIFY_KEYS,
       ARCUS_WORKER_ID: 'w1',
       ARCUS_PROCESSES: '2',
       ARCUS_ADMIN_LISTEN: `127.0.0.1:${adminPort}`,

@@ -3,7 +3,9 @@
  * wrong with a release is that tenant's refusal: its last good graph goes on, nobody else notices.
  */
 import { slices } from '@arcus/control/canonical.ts';
-import type { Head, TenantStatus } from '@arcus/control/release.ts';
+import { type Chooser, chosen } from '@arcus/control/chosen.ts';
+import type { Head, ReleaseRef, TenantStatus } from '@arcus/control/release.ts';
+import type { Verifier } from '@arcus/control/sign.ts';
 import { StoreCorrupt, StoreUnavailable } from '@arcus/control/store.ts';
 import type { CompileDeps, Graph } from '@arcus/gateway/compile.ts';
 import { type Fault, FaultError, pointer } from '@arcus/gateway/fault.ts';
@@ -21,14 +23,18 @@ const LARGE = 256 * 1024;
 const MOST_ISSUES = 100;
 
 export interface RuntimeOptions {
+  /** Who this is: heads choose by it. */
+  readonly worker: Chooser;
+  /** Whose heads are believed. */
+  readonly verifier: Verifier;
   readonly live: Live;
   readonly loader: ReleaseLoader;
   readonly listeners: Listeners;
   readonly compile: CompileDeps;
   /** Where a tenant's releases come from unless an order says otherwise. */
   readonly store: ReleaseSource;
-  readonly snapshot: { save(saved: Saved): void; remove(tenant: string): void };
-  /** Takes the answer: applied, refused, or null for a tenant that is gone. */
+  readonly snapshot: { save(saved: Saved): void };
+  /** Takes the answer: applied, refused, or null for a tenant that is not served here any more. */
   readonly report: (tenant: string, status: TenantStatus | null) => void;
   readonly forget: (tenant: string) => void;
   readonly log: Logger;
@@ -38,15 +44,27 @@ export interface RuntimeOptions {
   readonly width?: number;
 }
 
-type Order = { do: 'apply'; head: Head; source: ReleaseSource } | { do: 'refuse'; reason: string } | { do: 'remove' };
+/** A head that must not be followed: not from the management service, or an old one that comes again. */
+export class HeadRefused extends Error {
+  readonly code: 'head_not_believed' | 'head_replayed';
+  constructor(code: HeadRefused['code'], message: string) {
+    super(message);
+    this.name = 'HeadRefused';
+    this.code = code;
+  }
+}
+
+type Order = { do: 'follow'; head: Head; source: ReleaseSource } | { do: 'refuse'; reason: string };
 
 interface Tenant {
   readonly id: string;
   /** The newest order that was not begun. */
   order: Order | null;
   busy: boolean;
-  /** The head that serves now. */
-  applied: Head | null;
+  /** The newest head that was believed. It stays when the tenant is not served any more, so that no older one counts. */
+  head: Head | null;
+  /** The release that serves now. */
+  applied: ReleaseRef | null;
   refused: TenantStatus['refused'];
   /** Set while an order waits for its next try. */
   retry: { timer: NodeJS.Timeout; again: () => void; forAddress: boolean } | null;
@@ -76,11 +94,33 @@ export class Runtime implements Orders {
 
   // ── the story ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #apply(tenant: Tenant, { head, source }: Order & { do: 'apply' }): Promise<void> {
-    const { live, loader, listeners, compile, snapshot, drainMs } = this.#options;
-    const version = head.stable.version;
+  /** Does what a head says, when it is one to be believed. */
+  async #follow(tenant: Tenant, head: Head, source: ReleaseSource): Promise<void> {
+    const { verifier, worker } = this.#options;
+    const reason = await verifier.check(head, tenant.id);
+    if (reason !== null)
+      throw new HeadRefused('head_not_believed', `The head in the store is not believed: ${reason}.`);
+    const before = tenant.head;
+    if (before && head.seq < before.seq) {
+      const message = `The head in the store is number ${head.seq}, older than number ${before.seq} that was there.`;
+      throw new HeadRefused('head_replayed', message);
+    }
+    tenant.head = head;
+    const wanted = chosen(head, worker);
+    const news = before?.signature.value !== head.signature.value;
+    if (wanted === null) await this.#leave(tenant, head, news);
+    else if (!sameRelease(tenant.applied, wanted)) await this.#apply(tenant, head, wanted, source);
+    else {
+      if (news) this.#noted(tenant, head, 'same');
+      if (tenant.refused) this.#answer(tenant, undefined);
+    }
+  }
 
-    const release = await this.#loading.run(() => loader.load(tenant.id, head, source));
+  async #apply(tenant: Tenant, head: Head, wanted: ReleaseRef, source: ReleaseSource): Promise<void> {
+    const { live, loader, listeners, compile, snapshot, drainMs } = this.#options;
+    const { version } = wanted;
+
+    const release = await this.#loading.run(() => loader.load(tenant.id, wanted, source));
     const lane = release.bytes < LARGE ? this.#small : this.#large;
     const graph = await lane.run(async () => {
       await this.#breathe();
@@ -104,45 +144,52 @@ export class Runtime implements Orders {
 
     this.#retire(old);
     prepared.closeUnused(graph.status === 'inactive' ? drainMs : undefined);
-    this.#applied(tenant, head, release, source === this.#options.store ? snapshot : null);
+    this.#applied(tenant, head, wanted, release, source === this.#options.store ? snapshot : null);
   }
 
-  async #remove(tenant: Tenant): Promise<void> {
-    const { live, loader, listeners, snapshot, report, forget, drainMs, log } = this.#options;
+  /** The tenant is deleted, or placed elsewhere: what runs ends, nothing new begins. */
+  async #leave(tenant: Tenant, head: Head, news: boolean): Promise<void> {
+    const { live, loader, listeners, report, forget, drainMs, log } = this.#options;
+    if (tenant.applied === null && tenant.refused === undefined) {
+      if (news && head.deleted) this.#noted(tenant, head, null);
+      return;
+    }
     const prepared = await listeners.prepare(tenant.id, []);
     const old = live.swap(tenant.id, undefined);
     prepared.commit();
     this.#retire(old);
     prepared.closeUnused(drainMs);
     loader.forget(tenant.id);
-    snapshot.remove(tenant.id);
+    tenant.applied = null;
+    tenant.refused = undefined;
+    this.#noted(tenant, head, null);
     forget(tenant.id);
     report(tenant.id, null);
-    if (!tenant.order) this.#tenants.delete(tenant.id);
-    log.info({ tenant: tenant.id }, 'tenant removed');
+    log.info({ tenant: tenant.id }, head.deleted ? 'tenant removed' : 'tenant is placed elsewhere');
+  }
+
+  /** Keeps a head for the next start: an older one is refused then, too. */
+  #noted(tenant: Tenant, head: Head, manifest: 'same' | null): void {
+    this.#options.snapshot.save({ tenant: tenant.id, head, manifest, blobs: new Map() });
   }
 
   // ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   want(id: string, head: Head): void {
-    this.#order(id, { do: 'apply', head, source: this.#options.store });
+    this.#order(id, { do: 'follow', head, source: this.#options.store });
   }
 
   /** A release that comes with all it needs: from the snapshot. */
   restore(id: string, head: Head, source: ReleaseSource): void {
-    this.#order(id, { do: 'apply', head, source });
+    this.#order(id, { do: 'follow', head, source });
   }
 
   refuse(id: string, reason: string): void {
     this.#order(id, { do: 'refuse', reason });
   }
 
-  remove(id: string): void {
-    if (this.#tenants.has(id)) this.#order(id, { do: 'remove' });
-  }
-
-  tenants(): Iterable<string> {
-    return this.#tenants.keys();
+  *tenants(): Iterable<string> {
+    for (const { id, applied } of this.#tenants.values()) if (applied) yield id;
   }
 
   /** An address became free: who waits for one tries now. */
@@ -194,7 +241,10 @@ export class Runtime implements Orders {
     if (this.#closed) return;
     let tenant = this.#tenants.get(id);
     if (!tenant) {
-      tenant = { id, order: null, busy: false, applied: null, refused: undefined, retry: null, attempts: 0 };
+      tenant = {
+        ...{ id, order: null, busy: false, head: null, applied: null },
+        ...{ refused: undefined, retry: null, attempts: 0 },
+      };
       this.#tenants.set(id, tenant);
     }
     tenant.order = order;
@@ -210,10 +260,8 @@ export class Runtime implements Orders {
     for (let order = tenant.order; order !== null && !this.#closed; order = tenant.order) {
       tenant.order = null;
       try {
-        if (order.do === 'remove') await this.#remove(tenant);
-        else if (order.do === 'refuse') throw new StoreCorrupt(`the head in the store is not valid: ${order.reason}`);
-        else if (!sameHead(tenant.applied, order.head)) await this.#apply(tenant, order);
-        else if (tenant.refused) this.#answer(tenant, undefined);
+        if (order.do === 'refuse') throw new StoreCorrupt(`the head in the store is not valid: ${order.reason}`);
+        await this.#follow(tenant, order.head, order.source);
       } catch (error) {
         this.#refused(tenant, order, error);
       }
@@ -224,22 +272,29 @@ export class Runtime implements Orders {
 
   // ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #applied(tenant: Tenant, head: Head, release: Release, snapshot: RuntimeOptions['snapshot'] | null): void {
+  #applied(
+    tenant: Tenant,
+    head: Head,
+    { version, manifest }: ReleaseRef,
+    release: Release,
+    snapshot: RuntimeOptions['snapshot'] | null,
+  ): void {
     const first = tenant.applied === null;
-    tenant.applied = head;
+    tenant.applied = { version, manifest };
     tenant.attempts = 0;
     this.releasesApplied++;
     release.keep();
     snapshot?.save({ tenant: tenant.id, head, manifest: release.manifest, blobs: release.fetched });
     this.#answer(tenant, undefined);
-    const facts = { tenant: tenant.id, version: head.stable.version };
+    const facts = { tenant: tenant.id, version };
     if (first) this.#options.log.debug(facts, 'release applied');
     else this.#options.log.info(facts, 'release applied');
   }
 
   #refused(tenant: Tenant, order: Order, error: unknown): void {
-    const { log } = this.#options;
-    const version = order.do === 'apply' ? order.head.stable.version : (tenant.applied?.stable.version ?? 1);
+    const { log, worker } = this.#options;
+    const wanted = order.do === 'follow' ? (chosen(order.head, worker) ?? order.head.stable) : tenant.applied;
+    const version = wanted?.version ?? 1;
     const environment =
       error instanceof ListenError || error instanceof StoreUnavailable || error instanceof StoreCorrupt;
     if (environment && order.do !== 'refuse' && !tenant.order) {
@@ -264,7 +319,7 @@ export class Runtime implements Orders {
 
   #answer(tenant: Tenant, refused: TenantStatus['refused']): void {
     tenant.refused = refused;
-    const applied = tenant.applied?.stable.version ?? 0;
+    const applied = tenant.applied?.version ?? 0;
     this.#options.report(tenant.id, refused ? { applied, refused } : { applied });
   }
 
@@ -294,8 +349,8 @@ export class Runtime implements Orders {
   }
 }
 
-const sameHead = (a: Head | null, b: Head): boolean =>
-  a !== null && a.stable.version === b.stable.version && a.stable.manifest === b.stable.manifest;
+const sameRelease = (a: ReleaseRef | null, b: ReleaseRef): boolean =>
+  a !== null && a.version === b.version && a.manifest === b.manifest;
 
 /** The addresses a graph wants, each with its place in the document. */
 function wantedBy(graph: Graph): Wanted[] {
@@ -308,6 +363,7 @@ function wantedBy(graph: Graph): Wanted[] {
 function issuesOf(error: unknown): Fault[] {
   const reason = error instanceof Error ? error.message : String(error);
   if (error instanceof FaultError || error instanceof ListenError) return error.faults.slice(0, MOST_ISSUES);
+  if (error instanceof HeadRefused) return [{ pointer: '', code: error.code, message: reason }];
   if (error instanceof StoreCorrupt) return [{ pointer: '', code: 'store_corrupt', message: reason }];
   return [{ pointer: '', code: 'internal', message: `The release cannot be applied: ${reason}` }];
 }

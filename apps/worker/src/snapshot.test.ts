@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { sha256 } from '@arcus/control/canonical.ts';
 import { SCHEMA } from '@arcus/control/release.ts';
+import { testHead } from '@arcus/testkit/keys.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 import pino from 'pino';
-import { type Saved, Snapshot } from './snapshot.ts';
+import { type Loaded, type Saved, Snapshot } from './snapshot.ts';
 
 const log = pino({ level: 'silent' });
 
@@ -17,7 +18,7 @@ function release(tenant: string, version: number, bodies: readonly Uint8Array[])
   const blobs = new Map(bodies.map((body) => [sha256(body), body]));
   return {
     tenant,
-    head: { schema: SCHEMA, stable: { version, manifest: '0'.repeat(64) } },
+    head: testHead(version, { tenant }),
     manifest: {
       ...{ schema: SCHEMA, tenant, version, checksum: '0'.repeat(64), author: '', message: '' },
       ...{ sections: [{ path: '/config/policies', blobs: [...blobs.keys()], list: true }] },
@@ -42,7 +43,7 @@ async function setUp(t: TestContext) {
       },
     });
   const read = async () => {
-    const all: Saved[] = [];
+    const all: Loaded[] = [];
     for await (const saved of (await open()).load()) all.push(saved);
     return all.sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
   };
@@ -129,4 +130,33 @@ test('a disk that takes nothing loses the old release rather than keeping it, an
   await until(() => snapshot.failures === 0);
   await snapshot.close();
   assert.equal((await read())[0]?.head.stable.version, 2);
+});
+
+test('a newer head of the same release is kept with it; of a tenant that left, the head alone', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, bodies));
+  snapshot.save({ ...release('acme', 1, []), head: testHead(1, { seq: 8 }), manifest: 'same' });
+  await snapshot.flush();
+  snapshot.save({ ...release('acme', 1, []), head: testHead(1, { seq: 9 }), manifest: 'same' });
+  await snapshot.flush();
+  const [kept] = await read();
+  assert.deepEqual([kept?.head.seq, kept?.manifest?.version, kept?.blobs.size], [9, 1, 3]);
+  const head = testHead(1, { seq: 10, deleted: true });
+  snapshot.save({ tenant: 'acme', head, manifest: null, blobs: new Map() });
+  snapshot.save({ ...release('never', 1, []), manifest: 'same' });
+  await snapshot.close();
+  assert.deepEqual(await read(), [{ tenant: 'acme', head, manifest: null, blobs: new Map() }]);
+  assert.deepEqual(await readdir(join(dir, 'blobs')), []);
+});
+
+test('a blob that was exchanged is no release, also when the checksum of the file was made to fit', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, [Buffer.from('allow nothing')]));
+  await snapshot.close();
+  const file = join(dir, 'tenants', 'acme');
+  const altered = (await readFile(file)).subarray(65).toString('latin1').replace('allow nothing', 'allow, all of');
+  await writeFile(file, `${sha256(Buffer.from(altered, 'latin1'))}\n${altered}`, 'latin1');
+  assert.deepEqual(await read(), []);
 });

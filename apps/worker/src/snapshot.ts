@@ -1,7 +1,8 @@
 /**
  * What this worker runs, on its own disk, so that it starts and serves while the store is away. One file per tenant,
  * replaced as a whole (write, fsync, rename); large blobs beside it, written once. What cannot be read back is one
- * tenant's loss, never the others'.
+ * tenant's loss, never the others'. The head is signed and everything hangs on it by hashes, so that who can write to the
+ * disk cannot make the worker run anything else. Of a tenant that ran here and does not any more the head alone stays.
  *
  *   <dir>/tenants/<tenant>   SHA-256 of the rest, newline, JSON index, newline, the small blobs one after another
  *   <dir>/blobs/<sha256>     blobs from 16 KiB on
@@ -10,6 +11,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkBlob } from '@arcus/control/codec.ts';
 import { Head, Manifest } from '@arcus/control/release.ts';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -24,7 +26,7 @@ const Index = z.strictObject({
   schema: z.literal(1),
   tenant: z.string(),
   head: Head,
-  manifest: Manifest,
+  manifest: Manifest.nullable().describe('Null: nothing runs, and no older head may be followed'),
   small: z.array(z.tuple([z.string(), z.int().min(0)])).describe('SHA-256 and length of each blob that follows'),
 });
 
@@ -32,8 +34,14 @@ const Index = z.strictObject({
 export interface Saved {
   readonly tenant: string;
   readonly head: Head;
-  readonly manifest: Manifest;
+  /** 'same': only the head is new. Null: nothing runs here. */
+  readonly manifest: Manifest | 'same' | null;
   readonly blobs: ReadonlyMap<string, Uint8Array>;
+}
+
+/** As it is read back. */
+export interface Loaded extends Saved {
+  readonly manifest: Manifest | null;
 }
 
 export interface SnapshotOptions {
@@ -68,10 +76,10 @@ export class Snapshot {
   }
 
   /** Every tenant that can be read back; what cannot is told in the log. Forgets blobs that nobody needs. */
-  async *load(): AsyncGenerator<Saved> {
+  async *load(): AsyncGenerator<Loaded> {
     const names = (await readdir(join(this.#options.dir, 'tenants'))).filter((name) => !name.endsWith('.tmp'));
     // Read a little ahead: the disk works while the last one is compiled.
-    const ahead: Promise<Saved | null>[] = [];
+    const ahead: Promise<Loaded | null>[] = [];
     for (const name of names) {
       ahead.push(this.#load(name));
       if (ahead.length < 16) continue;
@@ -103,10 +111,12 @@ export class Snapshot {
 
   /** Soon. `saved.blobs` may hold only what is new since the tenant's last save. Nobody waits for it. */
   save(saved: Saved): void {
-    const blobs = new Map([...(this.#waiting.get(saved.tenant)?.blobs ?? []), ...saved.blobs]);
+    const before = this.#waiting.get(saved.tenant);
+    const manifest = saved.manifest === 'same' && before ? before.manifest : saved.manifest;
+    const blobs = new Map([...(before?.blobs ?? []), ...saved.blobs]);
     const size = sizeOf({ blobs });
     const room = this.#waitingBytes + size <= MOST_WAITING;
-    this.#wait(saved.tenant, { ...saved, blobs: room ? blobs : new Map() });
+    this.#wait(saved.tenant, { ...saved, manifest, blobs: room ? blobs : new Map() });
     this.#start();
   }
 
@@ -160,7 +170,7 @@ export class Snapshot {
           this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant cannot be written; trying again');
         }
         // Rather none than an old release: a restart must not bring back what was replaced.
-        await rm(this.#file(tenant), { force: true }).catch(() => {});
+        if (saved?.manifest !== 'same') await rm(this.#file(tenant), { force: true }).catch(() => {});
         failed.set(tenant, saved && { ...saved, blobs: new Map() });
       }
     }
@@ -176,7 +186,17 @@ export class Snapshot {
     this.#retry.unref();
   }
 
-  async #write({ tenant, head, manifest, blobs }: Saved): Promise<void> {
+  async #write(saved: Saved): Promise<void> {
+    const { tenant, head, blobs } = saved;
+    // Without a file there is nothing to add to; the next release brings all of it.
+    const kept = saved.manifest === 'same' ? await this.#read(tenant).catch(() => null) : null;
+    const manifest = saved.manifest === 'same' ? kept?.index.manifest : saved.manifest;
+    if (manifest === undefined) return;
+    if (manifest === null) {
+      await this.#put(tenant, { schema: 1, tenant, head, manifest, small: [] }, []);
+      await this.#use(tenant, []);
+      return;
+    }
     const wanted = [...new Set(manifest.sections.flatMap((section) => section.blobs))];
     const bodies = new Map(blobs);
     const missing = () => wanted.filter((sha) => !bodies.has(sha) && !this.#users.has(sha));
@@ -202,11 +222,15 @@ export class Snapshot {
       if (!body) throw new Error(`blob ${sha} is not at hand`);
       await this.#replace(join(this.#options.dir, 'blobs', sha), [body]);
     }
-    const index = Buffer.from(`${JSON.stringify({ schema: 1, tenant, head, manifest, small })}\n`);
-    const hash = createHash('sha256').update(index);
-    for (const part of parts) hash.update(part);
-    await this.#replace(this.#file(tenant), [Buffer.from(`${hash.digest('hex')}\n`), index, ...parts]);
+    await this.#put(tenant, { schema: 1, tenant, head, manifest, small }, parts);
     await this.#use(tenant, large);
+  }
+
+  async #put(tenant: string, index: z.output<typeof Index>, parts: readonly Uint8Array[]): Promise<void> {
+    const first = Buffer.from(`${JSON.stringify(index)}\n`);
+    const hash = createHash('sha256').update(first);
+    for (const part of parts) hash.update(part);
+    await this.#replace(this.#file(tenant), [Buffer.from(`${hash.digest('hex')}\n`), first, ...parts]);
   }
 
   async #forget(tenant: string): Promise<void> {
@@ -234,14 +258,16 @@ export class Snapshot {
     }
   }
 
-  async #load(tenant: string): Promise<Saved | null> {
+  async #load(tenant: string): Promise<Loaded | null> {
     try {
       const { index, small } = await this.#read(tenant);
       const blobs = new Map(small);
-      const large = [...new Set(index.manifest.sections.flatMap((s) => s.blobs))].filter((sha) => !blobs.has(sha));
+      for (const [sha, body] of small) checkBlob(sha, body);
+      const named = index.manifest?.sections.flatMap((section) => section.blobs);
+      const large = [...new Set(named)].filter((sha) => !blobs.has(sha));
       for (const sha of large) {
         const body = await readFile(join(this.#options.dir, 'blobs', sha));
-        if (createHash('sha256').update(body).digest('hex') !== sha) throw new Error(`blob ${sha} was altered`);
+        checkBlob(sha, body);
         blobs.set(sha, body);
       }
       await this.#use(tenant, large);

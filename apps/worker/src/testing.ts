@@ -1,9 +1,9 @@
 /** For tests of the worker: a store in a folder, releases put into it, and a worker that runs them. */
 import { openStore } from '@arcus/control/open.ts';
-import { publishRelease } from '@arcus/control/publish.ts';
-import { SCHEMA, type TenantStatus } from '@arcus/control/release.ts';
+import { type HeadBody, SCHEMA, type TenantStatus } from '@arcus/control/release.ts';
 import { cut } from '@arcus/control/sections.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
+import { publishRelease, testKeys } from '@arcus/testkit/keys.ts';
 import { freePort } from '@arcus/testkit/port.ts';
 import { until } from '@arcus/testkit/until.ts';
 import pino from 'pino';
@@ -34,13 +34,14 @@ export const proxyOn = (port: number, more: Config & { server?: object } = {}): 
   ...(({ server: _, ...families }) => families)(more),
 });
 
-/** Publishes a release of a tenant. */
+/** Publishes a release of a tenant, signed; the head's `seq` is the version unless said. */
 export async function publish(
   store: ConfigStore,
   tenant: string,
   version: number,
   config: Config,
   status: 'active' | 'inactive' | 'suspended' = 'active',
+  head: Partial<HeadBody> = {},
 ): Promise<void> {
   const document = {
     tenant: { tenant_id: tenant, tenant_name: tenant, status, resource_limits: {} },
@@ -54,6 +55,7 @@ export async function publish(
       ...{ author: 'test', message: '', created_at: new Date().toISOString() },
     },
     blobs,
+    head,
   );
 }
 
@@ -86,6 +88,7 @@ export async function workerOn(
       ARCUS_ADMIN_LISTEN: `127.0.0.1:${await freePort()}`,
       ARCUS_STORE_URL: 'file:/nowhere',
       ARCUS_DECISION_LOG: 'off',
+      ARCUS_VERIFY_KEYS: testKeys().env.ARCUS_VERIFY_KEYS,
       ARCUS_DRAIN_SECONDS: '5',
       ...env,
     }),

@@ -1,22 +1,25 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type Head, SCHEMA } from '@arcus/control/release.ts';
 import type { ConfigStore, HeadEvent } from '@arcus/control/store.ts';
+import { testHead } from '@arcus/testkit/keys.ts';
 import { until } from '@arcus/testkit/until.ts';
 import pino from 'pino';
 import { watch } from './watch.ts';
 
-const log = pino({ level: 'silent' });
-const head: Head = { schema: SCHEMA, stable: { version: 1, manifest: '0'.repeat(64) } };
+const head = testHead(1);
 const list = (...tenants: string[]): HeadEvent => ({
   type: 'list',
   heads: new Map(tenants.map((tenant) => [tenant, head])),
   invalid: new Map(),
 });
+const gone = (tenant: string): HeadEvent => ({ type: 'delete', tenant });
+const put = (tenant: string): HeadEvent => ({ type: 'put', tenant, head });
 
-/** What runs after these events. */
-function follow(t: TestContext, events: HeadEvent[], holdMs: number) {
-  const running = new Set<string>();
+/** What was ordered and logged after these events. */
+async function follow(t: TestContext, events: HeadEvent[]) {
+  const orders: string[] = [];
+  const lines: { missing?: number; tenant?: string }[] = [];
+  const log = pino({ level: 'warn', base: null }, { write: (line) => void lines.push(JSON.parse(line)) });
   const stop = new AbortController();
   let seen = 0;
   async function* watchHeads(signal: AbortSignal) {
@@ -24,36 +27,44 @@ function follow(t: TestContext, events: HeadEvent[], holdMs: number) {
     seen = events.length;
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
   }
-  const orders = {
-    want: (tenant: string) => void running.add(tenant),
-    refuse: () => {},
-    remove: (tenant: string) => void running.delete(tenant),
-    tenants: () => running,
-  };
+  const running = new Set<string>();
   const store = { watchHeads } as unknown as ConfigStore;
-  const done = watch({ store, orders, log, signal: stop.signal, holdMs, onListed: () => {}, onHeard: () => {} });
+  const done = watch({
+    ...{ store, log, signal: stop.signal, onListed: () => {}, onHeard: () => {} },
+    orders: {
+      want(tenant) {
+        running.add(tenant);
+        orders.push(tenant);
+      },
+      refuse: (tenant) => void orders.push(`!${tenant}`),
+      tenants: () => running,
+    },
+  });
   t.after(() => {
     stop.abort();
     return done;
   });
-  return { running, all: () => until(() => seen === events.length) };
+  await until(() => seen === events.length);
+  return { orders, lines };
 }
 
-test('a tenant that was deleted while the worker was cut off is gone with the next list', async (t) => {
-  const { running, all } = follow(t, [list('a', 'b', 'c'), list('a', 'c')], 60_000);
-  await all();
-  assert.deepEqual([...running], ['a', 'c']);
+test('a head that is gone is told once and orders nothing', async (t) => {
+  const { orders, lines } = await follow(t, [list('a', 'b'), gone('a'), gone('a'), put('a'), gone('a')]);
+  assert.deepEqual(orders, ['a', 'b', 'a']);
+  assert.deepEqual(
+    lines.map((line) => line.tenant),
+    ['a', 'a'],
+  );
 });
 
-test('a store that was wiped and is filled again stops no tenant', async (t) => {
-  const events: HeadEvent[] = [list('a', 'b', 'c'), list(), { type: 'put', tenant: 'a', head }];
-  const { running, all } = follow(t, [...events, { type: 'delete', tenant: 'b' }], 60_000);
-  await all();
-  assert.deepEqual([...running], ['a', 'c']);
-});
-
-test('what a wiped store does not bring back goes in the end', async (t) => {
-  const { running } = follow(t, [list('a', 'b', 'c'), list(), { type: 'put', tenant: 'a', head }], 30);
-  await until(() => running.size === 1);
-  assert.deepEqual([...running], ['a']);
+test('a store that was wiped orders nothing, however many tenants it had', async (t) => {
+  const many = Array.from({ length: 100 }, (_, i) => `t${i}`);
+  const { orders, lines } = await follow(t, [list(...many), list(), ...many.map(gone)]);
+  assert.deepEqual(orders, many);
+  assert.deepEqual(
+    lines.map((line) => line.missing),
+    [100],
+  );
+  const deleted = await follow(t, [list(...many), ...many.map(gone)]);
+  assert.equal(deleted.lines.length, 10);
 });

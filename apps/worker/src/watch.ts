@@ -1,4 +1,4 @@
-/** From the store's heads to orders for the runtime: which release a tenant shall run, or that it is gone. */
+/** From the store's heads to orders for the runtime. */
 import type { Head } from '@arcus/control/release.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import type { Logger } from 'pino';
@@ -7,8 +7,7 @@ import type { Logger } from 'pino';
 export interface Orders {
   want(tenant: string, head: Head): void;
   refuse(tenant: string, reason: string): void;
-  remove(tenant: string): void;
-  /** Tenants that it has orders for. */
+  /** Tenants that it serves. */
   tenants(): Iterable<string>;
 }
 
@@ -17,25 +16,23 @@ export interface WatchOptions {
   readonly orders: Orders;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** How long tenants are kept that a list misses in such numbers that the store may have lost them, ms. */
-  readonly holdMs?: number;
   /** The first list has been turned into orders. */
   readonly onListed: () => void;
   /** The store said something: its view is fresh. */
   readonly onHeard: () => void;
 }
 
-/** Follows the store until `signal`; outages are the store's to bridge. */
+/** More of them at once are a store that was wiped: told in one line. */
+const TOLD_ONE_BY_ONE = 10;
+
+/**
+ * Follows the store until `signal`; outages are the store's to bridge. A head that is gone stops nothing: a tenant is
+ * deleted by a signed head that says so, and a store that lost its content must not take tenants with it.
+ */
 export async function watch(options: WatchOptions): Promise<void> {
-  const { store, orders, log, signal, holdMs = 60_000, onListed, onHeard } = options;
-  /** Missing from the last list, and not removed yet. */
-  const doubtful = new Set<string>();
-  let timer: NodeJS.Timeout | undefined;
-  const removeDoubtful = () => {
-    for (const tenant of doubtful) orders.remove(tenant);
-    doubtful.clear();
-  };
-  signal.addEventListener('abort', () => clearTimeout(timer));
+  const { store, orders, log, signal, onListed, onHeard } = options;
+  /** Tenants that are served and have no head, each told once. */
+  const missing = new Set<string>();
 
   for await (const event of store.watchHeads(signal)) {
     onHeard();
@@ -43,33 +40,30 @@ export async function watch(options: WatchOptions): Promise<void> {
       case 'list': {
         const { heads, invalid } = event;
         log.info({ tenants: heads.size, invalid: invalid.size }, 'listed the heads of all tenants');
-        const known = [...orders.tenants()];
+        missing.clear();
+        for (const tenant of orders.tenants()) if (!heads.has(tenant) && !invalid.has(tenant)) missing.add(tenant);
+        if (missing.size > 0) {
+          const some = [...missing].slice(0, TOLD_ONE_BY_ONE);
+          log.warn({ missing: missing.size, some }, 'the store has no head of tenants that are served: they go on');
+        }
         for (const [tenant, head] of heads) orders.want(tenant, head);
         for (const [tenant, reason] of invalid) orders.refuse(tenant, reason);
-        doubtful.clear();
-        clearTimeout(timer);
-        for (const tenant of known) if (!heads.has(tenant) && !invalid.has(tenant)) doubtful.add(tenant);
-        // A tenant or two were deleted while we were cut off. Most of them at once: a store that was wiped, or brought
-        // back from a backup, and is being filled again; what runs is not thrown away for that.
-        if (doubtful.size > 1 && doubtful.size * 2 > known.length) {
-          log.warn({ missing: doubtful.size, known: known.length, holdMs }, 'the store misses most tenants: waiting');
-          timer = setTimeout(removeDoubtful, holdMs);
-          timer.unref();
-        } else removeDoubtful();
         onListed();
         break;
       }
       case 'put':
-        doubtful.delete(event.tenant);
+        missing.delete(event.tenant);
         orders.want(event.tenant, event.head);
         break;
       case 'invalid':
-        doubtful.delete(event.tenant);
+        missing.delete(event.tenant);
         orders.refuse(event.tenant, event.reason);
         break;
       case 'delete':
-        doubtful.delete(event.tenant);
-        orders.remove(event.tenant);
+        if (missing.has(event.tenant)) break;
+        missing.add(event.tenant);
+        if (missing.size > TOLD_ONE_BY_ONE) break;
+        log.warn({ tenant: event.tenant }, 'the head of a tenant is gone from the store: what runs goes on');
         break;
     }
   }

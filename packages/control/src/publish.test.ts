@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { headOf, newKeys, publishRelease, testHead, testKeys } from '@arcus/testkit/keys.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { canonicalHash } from './canonical.ts';
 import { openStore } from './open.ts';
-import { loadRelease, manifestHash, publishRelease } from './publish.ts';
+import { loadRelease, manifestHash, moveHead } from './publish.ts';
 import { type Manifest, SCHEMA } from './release.ts';
 import { cut } from './sections.ts';
 import type { ConfigStore } from './store.ts';
@@ -40,7 +41,7 @@ test('a published release is what workers load', async (t) => {
   assert.equal(await publishRelease(store, manifest, blobs), 'published');
   const now = await store.getHead('acme');
   assert.equal(now?.head.stable.manifest, manifestHash(manifest));
-  const loaded = await loadRelease(store, 'acme', now!.head);
+  const loaded = await loadRelease(store, 'acme', now!.head.stable);
   assert.deepEqual(loaded, { manifest, document });
   assert.equal(canonicalHash(loaded.document), manifest.checksum);
 });
@@ -62,7 +63,7 @@ test('publishing may die between any two steps and be repeated', async (t) => {
       await assert.rejects(publishRelease(dying, manifest, blobs), /killed/);
       await publishRelease(store, manifest, blobs);
       const now = await store.getHead('acme');
-      assert.deepEqual((await loadRelease(store, 'acme', now!.head)).document, document);
+      assert.deepEqual((await loadRelease(store, 'acme', now!.head.stable)).document, document);
     }
   }
 });
@@ -93,7 +94,20 @@ test('a manifest that is not the one the head names is refused', async (t) => {
   const store = await openTemp(t);
   const { manifest, blobs } = await release(1, []);
   await publishRelease(store, manifest, blobs);
-  const head = { schema: SCHEMA, stable: { version: 1, manifest: 'a'.repeat(64) } } as const;
-  await assert.rejects(loadRelease(store, 'acme', head), /altered/);
-  await assert.rejects(loadRelease(store, 'acme', { ...head, stable: { ...head.stable, version: 2 } }), /missing/);
+  const ref = { version: 1, manifest: 'a'.repeat(64) };
+  await assert.rejects(loadRelease(store, 'acme', ref), /altered/);
+  await assert.rejects(loadRelease(store, 'acme', { ...ref, version: 2 }), /missing/);
+});
+
+test('what nobody signed, or somebody else did, does not keep a head from its place', async (t) => {
+  const store = await openTemp(t);
+  const { manifest, blobs } = await release(1, []);
+  await store.putHead('acme', newKeys().signer.sign(headOf(manifest, { seq: 1_000 })), null);
+  assert.equal(await publishRelease(store, manifest, blobs), 'published');
+  const { signer, verifier } = testKeys();
+  assert.equal(await moveHead(store, testHead(1), verifier), 'superseded');
+  const next = newKeys();
+  const both = { check: async (...args: Parameters<typeof verifier.check>) => verifier.check(...args) };
+  assert.equal(await moveHead(store, next.signer.sign(headOf(manifest)), { ...both, keys: [] }), 'published');
+  assert.notEqual((await store.getHead('acme'))?.head.signature.key, signer.key, 'signed anew with the new key');
 });

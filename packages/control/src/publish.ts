@@ -1,6 +1,7 @@
 import { canonicalHash } from './canonical.ts';
-import { type Head, Manifest, SCHEMA } from './release.ts';
+import { type Head, Manifest, type ReleaseRef } from './release.ts';
 import { type Document, join, type PartCache } from './sections.ts';
+import type { Verifier } from './sign.ts';
 import { type ConfigStore, HeadConflict, HeadInvalid, StoreCorrupt } from './store.ts';
 
 /** What a head says of a manifest: SHA-256 of its canonical JSON. */
@@ -12,15 +13,14 @@ export function manifestHash(manifest: Manifest): string {
 export type BlobSource = (sha256: readonly string[]) => Promise<ReadonlyMap<string, Uint8Array>>;
 
 /**
- * Brings a release to the workers: the blobs that the store misses, the manifest, then the head by compare-and-set.
- * May be repeated at any time, also after a crash between any two steps, and by several processes at once. Never moves
- * a head back: 'superseded' when it names this or a newer version already.
+ * Brings what a release is made of into the store: the blobs that it misses, then the manifest. May be repeated at any
+ * time, also after a crash between any two steps, and by several processes at once.
  */
-export async function publishRelease(
+export async function putRelease(
   store: ConfigStore,
   manifest: Manifest,
   blobs: ReadonlyMap<string, Uint8Array> | BlobSource,
-): Promise<'published' | 'superseded'> {
+): Promise<void> {
   const { tenant, version } = Manifest.parse(manifest);
   const source: BlobSource = typeof blobs === 'function' ? blobs : async () => blobs;
   const needed = [...new Set(manifest.sections.flatMap((section) => section.blobs))];
@@ -37,12 +37,22 @@ export async function publishRelease(
     );
   }
   await store.putManifest(manifest);
-  const next: Head = { schema: SCHEMA, stable: { version, manifest: manifestHash(manifest) } };
+}
+
+/**
+ * Moves a tenant's head by compare-and-set; the releases that it names must be in the store. Never moves it back:
+ * 'superseded' when a head with this or a higher `seq` is there. What `verifier` does not believe counts for nothing.
+ */
+export async function moveHead(
+  store: ConfigStore,
+  head: Head,
+  verifier: Verifier,
+): Promise<'published' | 'superseded'> {
   for (;;) {
-    const now = await headNow(store, tenant);
-    if (now && now.version >= version) return 'superseded';
+    const now = await headNow(store, head.tenant, verifier);
+    if (now && (now.seq > head.seq || (now.seq === head.seq && now.key === head.signature.key))) return 'superseded';
     try {
-      await store.putHead(tenant, next, now?.revision ?? null);
+      await store.putHead(head.tenant, head, now?.revision ?? null);
       return 'published';
     } catch (error) {
       if (!(error instanceof HeadConflict)) throw error;
@@ -50,28 +60,31 @@ export async function publishRelease(
   }
 }
 
-/** A head that makes no sense counts as version 0: the database knows better. */
-async function headNow(store: ConfigStore, tenant: string) {
+/** A head that makes no sense, or that nobody signed, counts as number 0: the database knows better. */
+async function headNow(store: ConfigStore, tenant: string, verifier: Verifier) {
   try {
     const now = await store.getHead(tenant);
-    return now && { version: now.head.stable.version, revision: now.revision };
+    if (!now) return null;
+    const { head, revision } = now;
+    const believed = (await verifier.check(head, tenant)) === null;
+    return { seq: believed ? head.seq : 0, key: head.signature.key, revision };
   } catch (error) {
-    if (error instanceof HeadInvalid) return { version: 0, revision: error.revision };
+    if (error instanceof HeadInvalid) return { seq: 0, key: '', revision: error.revision };
     throw error;
   }
 }
 
 /**
- * The release that a head names, every hash checked on the way. StoreCorrupt when a part is missing or altered. With
+ * The release that a head names (see `chosen`), every hash checked on the way. StoreCorrupt when a part is missing or altered. With
  * a `cache` kept between calls, unchanged parts are neither fetched nor parsed again (see `join`).
  */
 export async function loadRelease(
   store: Pick<ConfigStore, 'getManifest' | 'getBlobs'>,
   tenant: string,
-  head: Head,
+  release: ReleaseRef,
   cache?: PartCache,
 ): Promise<{ manifest: Manifest; document: Document }> {
-  const { version, manifest: expected } = head.stable;
+  const { version, manifest: expected } = release;
   const manifest = await store.getManifest(tenant, version);
   if (!manifest) throw new StoreCorrupt(`manifest ${version} of ${tenant} is missing`);
   if (manifestHash(manifest) !== expected) throw new StoreCorrupt(`manifest ${version} of ${tenant} was altered`);

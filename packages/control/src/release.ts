@@ -29,10 +29,55 @@ export const Manifest = z.strictObject({
 });
 export type Manifest = z.output<typeof Manifest>;
 
-/** Which release a tenant runs. */
-export const Head = z.strictObject({
+/** A release, named so that nothing else can stand in for it. */
+export const ReleaseRef = z.strictObject({
+  version: Version,
+  manifest: Sha256.describe("SHA-256 of the manifest's canonical JSON"),
+});
+export type ReleaseRef = z.output<typeof ReleaseRef>;
+
+/** What workers carry and selectors ask for. */
+export const Labels = z.record(
+  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$/, 'is no name of a label'),
+  z.string().regex(/^[A-Za-z0-9_.-]{0,63}$/, 'is no value of a label'),
+);
+export type Labels = z.output<typeof Labels>;
+
+/** A part of the fleet: who has all these labels, and a stable `percent` of the others. */
+export const Subset = z
+  .strictObject({
+    percent: z.number().min(0).max(100).optional().describe('Percent of the fleet, by hash of the worker id'),
+    labels: Labels.optional().describe('All of them must match'),
+  })
+  .refine(({ percent, labels }) => percent !== undefined || labels !== undefined, 'needs percent or labels');
+export type Subset = z.output<typeof Subset>;
+
+/** Which release a tenant runs, and where, before it is signed. */
+export const HeadBody = z.strictObject({
   schema: z.literal(SCHEMA),
-  stable: z.strictObject({ version: Version, manifest: Sha256.describe("SHA-256 of the manifest's canonical JSON") }),
+  tenant: z.string().regex(TENANT_ID),
+  seq: z.int().min(1).describe('Grows with every head of the tenant: an older one can be told from a newer one'),
+  stable: ReleaseRef,
+  rollout: ReleaseRef.extend({ id: z.string().min(1).max(64), subset: Subset })
+    .optional()
+    .describe('What a part of the fleet runs instead'),
+  placement: z
+    .strictObject({ any: z.array(Labels).min(1).max(16).describe('One of these must match') })
+    .optional()
+    .describe('Which workers run the tenant; absent: all'),
+  deleted: z.literal(true).optional().describe('The tenant is gone'),
+});
+export type HeadBody = z.output<typeof HeadBody>;
+
+/** A head as it lies in the store. Whoever acts on one checks its signature first (sign.ts). */
+export const Head = HeadBody.extend({
+  signature: z.strictObject({
+    key: z
+      .string()
+      .regex(/^[0-9a-f]{16}$/)
+      .describe('Which key: the first 16 hex digits of the SHA-256 of its SPKI'),
+    value: z.string().max(128).describe('Ed25519 over the canonical JSON of the rest, base64url'),
+  }),
 });
 export type Head = z.output<typeof Head>;
 

@@ -23,6 +23,13 @@ export const WriteQuery = z.strictObject({
   message: z.string().max(1024).default('').describe('Why, for the history of releases'),
   wait: z.literal('acked').optional().describe('Answer when every live worker has answered for the release'),
   timeout: Duration.default(30_000).describe('How long to wait at most, such as 500ms, 30s, 2m'),
+  publish: z
+    .enum(['now', 'hold'])
+    .optional()
+    .describe(
+      'hold: store the release and go on serving the one before, until it is rolled out or published; ' +
+        'now: publish what was held with it. Default: now, but refused (409) while a release is held',
+    ),
 });
 export type WriteQuery = z.output<typeof WriteQuery>;
 
@@ -32,8 +39,11 @@ export const ReleaseResult = z
     tenant_id: z.string(),
     version: z.int().describe('The release that holds the write'),
     state: z
-      .enum(['published', 'pending', 'acked', 'dry_run'])
-      .describe('pending: stored, and on its way when the store is back; dry_run: nothing was stored'),
+      .enum(['published', 'pending', 'acked', 'held', 'dry_run'])
+      .describe(
+        'pending: stored, and on its way when the store is back; held: stored, and not to be published; ' +
+          'dry_run: nothing was stored',
+      ),
     changed: z.boolean().describe('False when the config was this already: no new release'),
     summary: Summary.optional().describe('With wait=acked'),
     workers: z.array(WorkerState).optional().describe('With wait=acked: what each worker said'),
@@ -41,10 +51,14 @@ export const ReleaseResult = z
   .meta({ id: 'ReleaseResult' });
 export type ReleaseResult = z.output<typeof ReleaseResult>;
 
-export const originOf = (request: FastifyRequest, query: { message: string }): Origin => ({
+export const originOf = (
+  request: FastifyRequest,
+  query: { message: string; publish?: 'now' | 'hold' | undefined },
+): Origin => ({
   actor: request.actor.name,
   request_id: request.id,
   message: query.message,
+  publish: query.publish,
 });
 
 /**
@@ -58,19 +72,23 @@ export async function finish(
   query: WriteQuery,
   changed: Changed,
 ): Promise<ReleaseResult> {
-  const { tenant_id, version } = changed.state.row;
-  const live = changed.release
-    ? await context.publisher.publish(tenant_id, changed.release)
-    : await isLive(context, tenant_id, version);
+  const { tenant_id, version, stable_version } = changed.state.row;
+  const { release } = changed;
+  const held = version !== stable_version;
+  const live =
+    !held &&
+    (release?.head
+      ? await context.publisher.publish(tenant_id, { ...release, head: release.head })
+      : await isLive(context, tenant_id, version));
   const result: ReleaseResult = {
     tenant_id,
     version,
-    state: live ? 'published' : 'pending',
-    changed: changed.release !== null,
+    state: held ? 'held' : live ? 'published' : 'pending',
+    changed: release !== null,
   };
   reply.header('arcus-release', String(version));
   reply.header('arcus-release-state', result.state);
-  if (query.wait !== 'acked' || version === 0) return result;
+  if (query.wait !== 'acked' || version === 0 || held) return result;
   const answered = await acknowledged(context, request, tenant_id, version, query.timeout, live);
   reply.header('arcus-release-state', 'acked');
   return { ...result, state: 'acked', ...answered };

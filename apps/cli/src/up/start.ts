@@ -4,6 +4,7 @@ import { parseEnv } from '@arcus/api/env.ts';
 import { type RunningApi, startApi } from '@arcus/api/start.ts';
 import { openStoreFromEnv, StoreEnv } from '@arcus/control/open.ts';
 import { ensureSecretKeyFile } from '@arcus/control/seal.ts';
+import { ensureKeyFiles, loadSigner, SigningEnv } from '@arcus/control/sign.ts';
 import { startWorker, type Worker } from '@arcus/worker/app.ts';
 import { readWorkerEnv } from '@arcus/worker/env.ts';
 import { pino } from 'pino';
@@ -49,6 +50,13 @@ async function open(settings: Settings, undo: (() => unknown)[], stop: () => Pro
   if (!env.ARCUS_SECRET_KEY && !env.ARCUS_SECRET_KEY_FILE) {
     env.ARCUS_SECRET_KEY_FILE = join(data, 'secret.key');
     await ensureSecretKeyFile(env.ARCUS_SECRET_KEY_FILE);
+  }
+  if (!env.ARCUS_SIGNING_KEY && !env.ARCUS_SIGNING_KEY_FILE) {
+    env.ARCUS_SIGNING_KEY_FILE = join(data, 'signing.key');
+    await ensureKeyFiles(env.ARCUS_SIGNING_KEY_FILE, join(data, 'signing.pub'));
+  }
+  if (!env.ARCUS_VERIFY_KEYS && !env.ARCUS_VERIFY_KEYS_FILE) {
+    env.ARCUS_VERIFY_KEYS = (await loadSigner(SigningEnv.parse(env))).publicKey;
   }
   if (!env.ARCUS_REDIS_URL) {
     const redis = await startEmbeddedRedis();

@@ -4,7 +4,7 @@
  * rows, audit event, blobs and release together. Nothing is stored of what has a fault.
  */
 import { canonical } from '@arcus/control/canonical.ts';
-import { type Manifest, SCHEMA } from '@arcus/control/release.ts';
+import { type HeadBody, type Manifest, SCHEMA } from '@arcus/control/release.ts';
 import type { Sealer } from '@arcus/control/seal.ts';
 import { type Cut, cut, DocumentTooLarge } from '@arcus/control/sections.ts';
 import { checking } from '@arcus/gateway/check.ts';
@@ -14,11 +14,12 @@ import { type Fault, FaultError } from '@arcus/gateway/fault.ts';
 import type { Family } from '@arcus/gateway/kind.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
 import { Mutexes } from '../../db/mutex.ts';
-import type { Db, Prisma, Tx } from '../../db/open.ts';
+import { type Db, Prisma, type Tx } from '../../db/open.ts';
 import { invalid, notFound, Problem } from '../../http/problem.ts';
 import { audit, auditConfig } from '../audit/record.ts';
 import { DryRun } from './compile.ts';
 import { type Document, holdsUsers, share } from './document.ts';
+import { headOf, nextSeq, refOf } from './head.ts';
 import { insertRelease, sizeOf } from './insert.ts';
 import { claimsOf, conflicts, sameClaims, writeClaims } from './listen.ts';
 import { type RowChanges, rowChanges, writeRows } from './rows.ts';
@@ -31,6 +32,11 @@ export interface Origin {
   request_id: string;
   /** For the release's history. */
   message: string;
+  /**
+   * 'hold': the release is stored, and the one before goes on being served. 'now': what was held goes out with it. Absent:
+   * as 'now', but refused while something is held.
+   */
+  publish?: 'now' | 'hold' | undefined;
 }
 
 /** A tenant as it shall be. */
@@ -72,7 +78,12 @@ export interface Changed {
   /** Which rows were written; their revision is `state.row.changes`. */
   rows: RowChanges;
   /** The release that was made, with the blobs that were not in the one before; null when none was needed. */
-  release: { manifest: Manifest; blobs: ReadonlyMap<string, Uint8Array> } | null;
+  release: {
+    manifest: Manifest;
+    blobs: ReadonlyMap<string, Uint8Array>;
+    /** That makes it the stable one; null: it is held. */
+    head: HeadBody | null;
+  } | null;
 }
 
 export interface ChangeDeps {
@@ -146,6 +157,7 @@ export class Changes {
     let graph: Graph | null = before.graph;
     let made: Made | null = null;
     if (makesRelease) {
+      if (!request.dryRun) demandFree(request, before);
       // Faults of the protected document point into canonical order, which is only nearly what was sent.
       graph = await this.#compile(document, before, edit, refuse);
       try {
@@ -176,7 +188,8 @@ export class Changes {
         packs: made?.packs ?? before.packs,
       };
       this.states.keep(state);
-      return { state, before, rows: changes, release: made && { manifest: made.manifest, blobs: made.fresh } };
+      const head = request.publish === 'hold' || !made ? null : headOf(row, refOf(made.manifest));
+      return { state, before, rows: changes, release: made && { manifest: made.manifest, blobs: made.fresh, head } };
     } catch (error) {
       if (graph && graph !== before.graph) graph.retire();
       throw error;
@@ -285,6 +298,9 @@ export class Changes {
       revision: own ? count : before.row.revision,
       config_revision: config ? count : before.row.config_revision,
       version: made ? made.manifest.version : before.row.version,
+      ...(made && request.publish !== 'hold'
+        ? { stable_version: made.manifest.version, seq: nextSeq(before.row.seq, at.getTime()) }
+        : {}),
       updated_at: at,
     };
   }
@@ -316,7 +332,12 @@ export class Changes {
       }
       await writeRows(db, tx, tenant_id, changes, row.changes, at);
       if (made) {
-        await insertRelease(db, tx, { ...made, size: sizeOf(changes, ownChanged), restores: request.restores }, at);
+        const held = request.publish === 'hold';
+        const { restores } = request;
+        await insertRelease(db, tx, { ...made, held, size: sizeOf(changes, ownChanged), restores }, at);
+        if (!held && before.row.version !== before.row.stable_version) {
+          await tx.release.updateMany({ where: { tenant_id, state: 'held' }, data: { state: 'superseded' } });
+        }
       }
       await request.also?.(tx, at);
       const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
@@ -336,6 +357,24 @@ export class Changes {
       );
       if (!request.create) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
     });
+  }
+}
+
+/** Throws Problem 'conflict' when a new release has to wait for somebody's decision about the one before. */
+function demandFree({ publish }: ChangeRequest, { row, release }: TenantState): void {
+  const extra = { version: row.version, stable_version: row.stable_version };
+  if (row.rollout_id !== null) {
+    const detail = `release ${row.version} is being rolled out: promote or abort it first`;
+    throw new Problem('conflict', detail, { extra: { ...extra, rollout: row.rollout_id } });
+  }
+  if (publish === 'hold' && release === null) {
+    throw new Problem('conflict', 'the first release cannot be held: nothing else is there to be served meanwhile');
+  }
+  if (publish === undefined && row.version !== row.stable_version) {
+    const detail =
+      `release ${row.version} is held, and ${row.stable_version} is served: ?publish=now publishes what it holds with ` +
+      'this change, ?publish=hold holds this change, too; or roll it out, or roll back, first';
+    throw new Problem('conflict', detail, { extra });
   }
 }
 
@@ -365,6 +404,8 @@ function columns(row: TenantRow): Prisma.TenantUncheckedCreateInput {
     ...row,
     resource_limits: row.resource_limits as Prisma.InputJsonObject,
     metadata: row.metadata as Prisma.InputJsonObject,
+    placement: (row.placement as Prisma.InputJsonObject | null) ?? Prisma.DbNull,
+    leaving: (row.leaving as Prisma.InputJsonArray | null) ?? Prisma.DbNull,
   };
 }
 

@@ -25,13 +25,15 @@ export interface NewRelease {
   readonly manifest: Manifest;
   /** Blobs that the release before did not have. */
   readonly fresh: ReadonlyMap<string, Uint8Array>;
+  /** It is not published. */
+  readonly held: boolean;
   readonly size: Size;
   readonly restores: number | undefined;
 }
 
 /** The tenant's row must be locked. */
 export async function insertRelease(db: Db, tx: Tx, release: NewRelease, at: Date): Promise<void> {
-  const { manifest, fresh, size, restores } = release;
+  const { manifest, fresh, held, size, restores } = release;
   // In one order for all writers: tenants whose releases share a new blob must not wait for each other in a circle.
   const names = [...fresh.keys()].sort();
   let bytes = 0;
@@ -51,7 +53,7 @@ export async function insertRelease(db: Db, tx: Tx, release: NewRelease, at: Dat
     data: {
       tenant_id: manifest.tenant,
       version: manifest.version,
-      state: 'pending',
+      state: held ? 'held' : 'pending',
       checksum: manifest.checksum,
       manifest: JSON.stringify(manifest),
       author: manifest.author,

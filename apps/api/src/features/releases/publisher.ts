@@ -1,13 +1,20 @@
 /** Brings releases from the database to the config store: at once after the commit, and again until it succeeds. */
-import { publishRelease } from '@arcus/control/publish.ts';
-import { Manifest } from '@arcus/control/release.ts';
-import { type ConfigStore, HeadConflict, StoreUnavailable } from '@arcus/control/store.ts';
+import { moveHead, putRelease } from '@arcus/control/publish.ts';
+import type { HeadBody, Manifest } from '@arcus/control/release.ts';
+import type { Signer, Verifier } from '@arcus/control/sign.ts';
+import { type ConfigStore, StoreUnavailable } from '@arcus/control/store.ts';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Db } from '../../db/open.ts';
+import { tombstoneOf, type WantedHead, wantedHead } from './head.ts';
+import { Keeper } from './keeper.ts';
 
 export interface PublisherDeps {
   readonly db: Db;
   readonly store: ConfigStore;
+  /** Signs heads. */
+  readonly signer: Signer;
+  /** Says which heads in the store are ours. */
+  readonly verifier: Verifier;
   readonly now: () => number;
   readonly log: FastifyBaseLogger;
 }
@@ -15,6 +22,8 @@ export interface PublisherDeps {
 /** A release that was just committed: what is in memory need not be read again. */
 export interface Fresh {
   manifest: Manifest;
+  /** That makes it the stable one. */
+  head: HeadBody;
   blobs: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -38,16 +47,19 @@ export class Publisher {
   readonly #failed = new Map<string, { pause: number; at: number }>();
   /** The newest version of each tenant below which this process left none pending. */
   readonly #out = new Map<string, number>();
+  readonly #keeper: Keeper;
   #timer: NodeJS.Timeout | undefined;
   #sweep: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(deps: PublisherDeps) {
     this.#deps = deps;
+    this.#keeper = new Keeper({ ...deps, key: deps.signer.key, publish: (tenant_id) => this.publish(tenant_id) });
   }
 
   /**
-   * Publishes the tenant's newest release; older ones that wait are passed over. Calls meanwhile share the next run.
+   * Publishes the tenant's head as it shall be, with the releases that it names, or that it is gone; older releases that
+   * wait are passed over. Calls meanwhile share the next run.
    * Answers whether everything that was committed before the call is live, or will be superseded by what is: false
    * means that it stays pending, and the reconciler goes on with it.
    */
@@ -60,7 +72,7 @@ export class Publisher {
       return made.running;
     }
     if (fresh && (!slot.fresh || slot.fresh.manifest.version < fresh.manifest.version)) {
-      slot.fresh = { manifest: fresh.manifest, blobs: new Map([...(slot.fresh?.blobs ?? []), ...fresh.blobs]) };
+      slot.fresh = { ...fresh, blobs: new Map([...(slot.fresh?.blobs ?? []), ...fresh.blobs]) };
     }
     slot.next ??= slot.running.then(() => {
       slot.next = null;
@@ -70,8 +82,9 @@ export class Publisher {
     return slot.next;
   }
 
-  /** Starts the reconciler: now, and then about every `everyMs`, spread so that processes don't march in step. */
+  /** Starts the keeper of the store's heads, and the reconciler: now, and then about every `everyMs`, spread so that processes don't march in step. */
   start(everyMs = 1000): void {
+    this.#keeper.start();
     const turn = async () => {
       await this.#reconcile();
       if (this.#closed) return;
@@ -89,6 +102,7 @@ export class Publisher {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    await this.#keeper.close();
     await this.#sweep;
     clearTimeout(this.#timer);
     await Promise.allSettled([...this.#slots.values()].flatMap((slot) => [slot.running, slot.next]));
@@ -108,7 +122,7 @@ export class Publisher {
       this.#failed.set(tenant_id, { pause: away ? FIRST_PAUSE : pause, at: this.#deps.now() + (away ? 0 : pause) });
       this.#deps.log[away ? 'warn' : 'error'](
         { tenant: tenant_id, reason: String((error as Error).message) },
-        'release stays pending',
+        'head stays pending',
       );
       return false;
     } finally {
@@ -117,54 +131,62 @@ export class Publisher {
   }
 
   async #bring(tenant_id: string, fresh: Fresh | null): Promise<void> {
-    const { db, store, now } = this.#deps;
-    const manifest = fresh?.manifest ?? (await this.#newest(tenant_id));
-    if (!manifest) return;
-    await publishRelease(store, manifest, async (names) => {
-      const bodies = new Map<string, Uint8Array>();
-      const wanted: string[] = [];
-      for (const name of names) {
-        const body = fresh?.blobs.get(name);
-        if (body) bodies.set(name, body);
-        else wanted.push(name);
-      }
-      for (const row of await db.client.blob.findMany({ where: { sha256: { in: wanted } } })) {
-        bodies.set(row.sha256, row.body);
-      }
-      return bodies;
-    });
-    const marked = await db.client.release.updateMany({
-      where: { tenant_id, version: manifest.version, state: 'pending' },
+    const { db, store, now, signer, verifier } = this.#deps;
+    const wanted: WantedHead | null = fresh
+      ? { head: fresh.head, manifests: [fresh.manifest] }
+      : await wantedHead(db.client, tenant_id);
+    if (!wanted) return this.#bury(tenant_id);
+    for (const manifest of wanted.manifests) {
+      await putRelease(store, manifest, (names) => this.#bodies(names, fresh));
+    }
+    const moved = await moveHead(store, signer.sign(wanted.head), verifier);
+    // Somebody's newer head is there: what became of the release, the database knows.
+    if (moved === 'superseded' && fresh) return this.#bring(tenant_id, null);
+
+    const { version } = wanted.head.stable;
+    await db.client.release.updateMany({
+      where: { tenant_id, version, state: 'pending' },
       data: { state: 'published', published_at: new Date(now()) },
     });
-    if (
-      marked.count === 0 &&
-      !(await db.client.tenant.findUnique({ where: { tenant_id }, select: { version: true } }))
-    ) {
-      // Deleted while it was on its way: the head that was just put must go again.
-      await db.client.deletedTenant.updateMany({ where: { tenant_id }, data: { head_removed: false } });
-      this.#out.delete(tenant_id);
-      return;
-    }
     // The one before is out: nothing can wait behind it.
-    if (fresh && this.#out.get(tenant_id) === manifest.version - 1) {
-      this.#out.set(tenant_id, manifest.version);
+    if (fresh && this.#out.get(tenant_id) === version - 1) {
+      this.#out.set(tenant_id, version);
       return;
     }
     await db.client.release.updateMany({
-      where: { tenant_id, version: { lt: manifest.version }, state: 'pending' },
+      where: { tenant_id, version: { lt: version }, state: 'pending' },
       data: { state: 'superseded' },
     });
-    this.#out.set(tenant_id, manifest.version);
+    if (!fresh) await db.client.pendingHead.deleteMany({ where: { tenant_id, seq: { lte: wanted.head.seq } } });
+    this.#out.set(tenant_id, version);
   }
 
-  async #newest(tenant_id: string): Promise<Manifest | null> {
-    const row = await this.#deps.db.client.release.findFirst({
-      where: { tenant_id },
-      orderBy: { version: 'desc' },
-      select: { manifest: true },
+  /** A tenant that is gone: a head says so, or workers would keep what they have. */
+  async #bury(tenant_id: string): Promise<void> {
+    const { db, store, now, signer, verifier } = this.#deps;
+    this.#out.delete(tenant_id);
+    const head = await tombstoneOf(db.client, tenant_id, now());
+    if (!head) return;
+    await moveHead(store, signer.sign(head), verifier);
+    await db.client.deletedTenant.updateMany({
+      where: { tenant_id, seq: head.seq, head_removed: false },
+      data: { head_removed: true },
     });
-    return row && Manifest.parse(JSON.parse(row.manifest));
+  }
+
+  async #bodies(names: readonly string[], fresh: Fresh | null): Promise<ReadonlyMap<string, Uint8Array>> {
+    const bodies = new Map<string, Uint8Array>();
+    const wanted: string[] = [];
+    for (const name of names) {
+      const body = fresh?.blobs.get(name);
+      if (body) bodies.set(name, body);
+      else wanted.push(name);
+    }
+    if (wanted.length === 0) return bodies;
+    for (const row of await this.#deps.db.client.blob.findMany({ where: { sha256: { in: wanted } } })) {
+      bodies.set(row.sha256, row.body);
+    }
+    return bodies;
   }
 
   /** Finishes what a crash or a store outage left behind. */
@@ -172,56 +194,29 @@ export class Publisher {
     const { db, store, now, log } = this.#deps;
     const due = ({ tenant_id }: { tenant_id: string }) =>
       !this.#slots.has(tenant_id) && (this.#failed.get(tenant_id)?.at ?? 0) <= now();
-    let pending: string[];
-    let deleted: { tenant_id: string; version: number }[];
+    let tenants: string[];
     try {
-      const rows = await db.client.release.findMany({
-        where: { state: 'pending' },
-        distinct: ['tenant_id'],
-        select: { tenant_id: true },
-        take: 10_000,
-      });
-      pending = rows.filter(due).map((row) => row.tenant_id);
-      deleted = (await db.client.deletedTenant.findMany({ where: { head_removed: false }, take: 10_000 })).filter(due);
-      if (pending.length + deleted.length === 0) return;
+      const [pending, heads, deleted] = await Promise.all([
+        db.client.release.findMany({
+          where: { state: 'pending' },
+          distinct: ['tenant_id'],
+          select: { tenant_id: true },
+          take: 10_000,
+        }),
+        db.client.pendingHead.findMany({ select: { tenant_id: true }, take: 10_000 }),
+        db.client.deletedTenant.findMany({ where: { head_removed: false }, select: { tenant_id: true }, take: 10_000 }),
+      ]);
+      tenants = [...new Set([...pending, ...heads, ...deleted].filter(due).map((row) => row.tenant_id))];
+      if (tenants.length === 0) return;
       await store.ping();
     } catch (error) {
       log.debug({ reason: String((error as Error).message) }, 'reconciler waits');
       return;
     }
-    const queue = [
-      ...pending.map((tenant_id) => () => this.publish(tenant_id)),
-      ...deleted.map(
-        ({ tenant_id }) =>
-          () =>
-            this.removeHead(tenant_id),
-      ),
-    ].values();
+    const queue = tenants.values();
     const work = async () => {
-      for (const task of queue) if (!this.#closed) await task();
+      for (const tenant_id of queue) if (!this.#closed) await this.publish(tenant_id);
     };
     await Promise.all(Array.from({ length: PARALLEL }, work));
-  }
-
-  /**
-   * Takes a deleted tenant's head out of the store, so that workers drop it. Answers whether it is out; the reconciler
-   * tries again. A tenant that was made again in the meantime keeps its head.
-   */
-  async removeHead(tenant_id: string): Promise<boolean> {
-    const { db, store, log } = this.#deps;
-    // A release that is on its way right now would put the head back.
-    for (let slot = this.#slots.get(tenant_id); slot; slot = this.#slots.get(tenant_id)) await slot.running;
-    try {
-      const row = await db.client.deletedTenant.findUnique({ where: { tenant_id } });
-      if (!row || row.head_removed) return true;
-      const now = await store.getHead(tenant_id);
-      if (now && now.head.stable.version <= row.version) await store.deleteHead(tenant_id, now.revision);
-      await db.client.deletedTenant.updateMany({ where: { tenant_id }, data: { head_removed: true } });
-      return true;
-    } catch (error) {
-      if (error instanceof HeadConflict) return false;
-      log.warn({ tenant: tenant_id, reason: String((error as Error).message) }, 'head of a deleted tenant stays');
-      return false;
-    }
   }
 }

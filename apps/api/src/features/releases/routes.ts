@@ -16,8 +16,8 @@ const Release = z
   .object({
     version: z.int(),
     state: z
-      .enum(['pending', 'published', 'superseded'])
-      .describe('superseded: a newer one was published before this one was'),
+      .enum(['pending', 'published', 'superseded', 'held'])
+      .describe('superseded: a newer one was published before this one was; held: not published yet'),
     checksum: z.string().describe('SHA-256 of the document’s canonical JSON'),
     author: z.string(),
     message: z.string(),

@@ -9,7 +9,7 @@ import { type Document, holdsUsers } from './document.ts';
 import { readRows } from './rows.ts';
 
 export type TenantRow = Prisma.TenantModel;
-export type ReleaseRow = { version: number; state: 'pending' | 'published' | 'superseded'; checksum: string };
+export type ReleaseRow = { version: number; state: 'pending' | 'published' | 'superseded' | 'held'; checksum: string };
 
 /** A tenant at one moment: `row.changes` says which. */
 export interface TenantState {
@@ -134,6 +134,12 @@ export async function unborn(db: Db, tenant_id: string, at: Date): Promise<Tenan
     revision: 0,
     config_revision: 0,
     version: deleted?.version ?? 0,
+    stable_version: deleted?.version ?? 0,
+    seq: deleted?.seq ?? 0n,
+    rollout_id: null,
+    placement: null,
+    leaving: null,
+    moved_at: null,
     created_at: at,
     updated_at: at,
   };

@@ -1,13 +1,15 @@
+import { canonicalHash } from '@arcus/control/canonical.ts';
 import type { Context } from '../../deps.ts';
 import { notFound } from '../../http/problem.ts';
 import { audit } from '../audit/record.ts';
 import { lockTenant, Moved, type Origin } from '../releases/change.ts';
+import { nextSeq } from '../releases/head.ts';
 import type { TenantRow } from '../releases/state.ts';
 
 /**
- * Deletes a tenant with everything it has, tokens included, and its head in the store. What stays: audit events, and a
- * row that keeps its versions and revisions from being used again. Answers whether the head is out already; the
- * reconciler sees to it otherwise. `demand` throws to refuse.
+ * Deletes a tenant with everything it has, tokens included. What stays: audit events, a row that keeps its versions and
+ * revisions from being used again, and for 30 days a head that tells workers to drop it. Answers whether that head is out
+ * already; the reconciler sees to it otherwise. `demand` throws to refuse.
  */
 export async function deleteTenant(
   { db, changes, publisher, now }: Context,
@@ -21,10 +23,17 @@ export async function deleteTenant(
       const row = await db.client.tenant.findUnique({ where: { tenant_id } });
       if (!row) throw notFound();
       demand(row);
+      const { stable_version } = row;
+      const where = { tenant_id_version: { tenant_id, version: stable_version } };
+      const stable = await db.client.release.findUnique({ where, select: { manifest: true } });
       try {
         await db.write(async (tx) => {
           await lockTenant(db, tx, row);
-          const left = { changes: row.changes + 1, version: row.version, head_removed: false, deleted_at: at };
+          const left = {
+            ...{ changes: row.changes + 1, version: row.version, seq: nextSeq(row.seq, at.getTime()) },
+            ...(stable && { manifest: canonicalHash(JSON.parse(stable.manifest)) }),
+            ...{ head_removed: stable === null, swept: false, deleted_at: at },
+          };
           await tx.deletedTenant.upsert({ where: { tenant_id }, create: { tenant_id, ...left }, update: left });
           await tx.tenant.deleteMany({ where: { tenant_id } });
           const { tenant_name, status, resource_limits, metadata } = row;
@@ -50,5 +59,5 @@ export async function deleteTenant(
       }
     }
   });
-  return publisher.removeHead(tenant_id);
+  return publisher.publish(tenant_id);
 }

@@ -1,0 +1,203 @@
+/**
+ * Sees to it that the store says what the database says. A head that is gone, older than it should be, or not ours is
+ * put back with all that it names; so a store that was wiped is filled again, and one that was tampered with is mended.
+ */
+import type { Head } from '@arcus/control/release.ts';
+import type { Verifier } from '@arcus/control/sign.ts';
+import { type ConfigStore, HeadConflict } from '@arcus/control/store.ts';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Db } from '../../db/open.ts';
+import { KEEP_DELETED_MS } from './head.ts';
+
+export interface KeeperOptions {
+  readonly db: Db;
+  readonly store: ConfigStore;
+  readonly verifier: Verifier;
+  /** Id of the key that signs now. */
+  readonly key: string;
+  readonly log: FastifyBaseLogger;
+  readonly now: () => number;
+  /** Brings what the database has of a tenant into the store; false: not now. */
+  readonly publish: (tenant_id: string) => Promise<boolean>;
+}
+
+/** What the store has of a tenant, as far as it is ours. */
+interface Seen {
+  seq: number;
+  key: string;
+  deleted: boolean;
+}
+
+const SWEEP_MS = 30_000;
+const RETRY_MS = 1_000;
+/** Tenants that are put back at the same time. */
+const PARALLEL = 8;
+const PAGE = 1_000;
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #stop = new AbortController();
+  readonly #seen = new Map<string, Seen>();
+  readonly #lost = new Set<string>();
+  #watching: Promise<void> | undefined;
+  #mending: Promise<void> | undefined;
+  #sweeping: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at all heads now, at each list of the store and every 30 s; at each change of a head in between. */
+  start(): void {
+    this.#watching = this.#watch().catch((error) =>
+      this.#options.log.error({ err: error }, 'the heads in the store are not watched any more'),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    clearTimeout(this.#timer);
+    await Promise.all([this.#watching, this.#mending, this.#sweeping]);
+    clearTimeout(this.#timer);
+  }
+
+  async #watch(): Promise<void> {
+    const { store } = this.#options;
+    for await (const event of store.watchHeads(this.#stop.signal)) {
+      switch (event.type) {
+        case 'list':
+          this.#seen.clear();
+          for (const [tenant, head] of event.heads) await this.#see(tenant, head);
+          this.#sweep();
+          break;
+        case 'put':
+          if (!(await this.#see(event.tenant, event.head))) this.#lose(event.tenant);
+          break;
+        case 'invalid':
+        case 'delete':
+          this.#seen.delete(event.tenant);
+          this.#lose(event.tenant);
+          break;
+      }
+    }
+  }
+
+  /** Answers whether this head may stay. */
+  async #see(tenant: string, head: Head): Promise<boolean> {
+    const before = this.#seen.get(tenant);
+    this.#seen.delete(tenant);
+    if ((await this.#options.verifier.check(head, tenant)) !== null) return false;
+    this.#seen.set(tenant, { seq: head.seq, key: head.signature.key, deleted: head.deleted === true });
+    return before === undefined || before.seq <= head.seq;
+  }
+
+  #lose(tenant: string): void {
+    this.#lost.add(tenant);
+    this.#mending ??= this.#mend().finally(() => {
+      this.#mending = undefined;
+      // What was lost while the last one was being put back.
+      if (this.#lost.size > 0 && !this.#stop.signal.aborted) this.#later();
+    });
+  }
+
+  #later(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#sweep(), RETRY_MS);
+    this.#timer.unref();
+  }
+
+  async #mend(): Promise<void> {
+    const { publish, log } = this.#options;
+    const work = async () => {
+      for (const tenant of this.#lost) {
+        if (this.#stop.signal.aborted) return;
+        this.#lost.delete(tenant);
+        if (await publish(tenant)) log.info({ tenant }, 'the store has the head of a tenant again');
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, work));
+  }
+
+  #sweep(): void {
+    this.#sweeping ??= this.#compare()
+      .catch((error) =>
+        this.#options.log.debug({ reason: (error as Error).message }, 'heads could not be compared with the store'),
+      )
+      .finally(() => {
+        this.#sweeping = undefined;
+        if (this.#stop.signal.aborted) return;
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#sweep(), SWEEP_MS * (0.75 + Math.random() / 2));
+        this.#timer.unref();
+      });
+  }
+
+  /** All that the database has against what the store has. */
+  async #compare(): Promise<void> {
+    const { db, key, now, log } = this.#options;
+    const recent = new Date(now() - KEEP_DELETED_MS);
+    let missing = 0;
+    let ahead = 0;
+    const compare = (tenant: string, seq: bigint) => {
+      const seen = this.#seen.get(tenant);
+      if (seen && seen.seq > Number(seq)) ahead++;
+      else if (!seen || seen.seq < Number(seq) || seen.key !== key) {
+        missing++;
+        this.#lose(tenant);
+      }
+    };
+    for await (const row of pages((after) =>
+      db.client.tenant.findMany({
+        where: { tenant_id: { gt: after }, seq: { gt: 0 } },
+        orderBy: { tenant_id: 'asc' },
+        select: { tenant_id: true, seq: true },
+        take: PAGE,
+      }),
+    )) {
+      compare(row.tenant_id, row.seq);
+    }
+    for await (const row of pages((after) =>
+      db.client.deletedTenant.findMany({
+        where: { tenant_id: { gt: after }, version: { gt: 0 }, deleted_at: { gt: recent } },
+        orderBy: { tenant_id: 'asc' },
+        select: { tenant_id: true, seq: true },
+        take: PAGE,
+      }),
+    )) {
+      // One that was made again has a higher number.
+      const living = await db.client.tenant.findUnique({
+        where: { tenant_id: row.tenant_id },
+        select: { tenant_id: true },
+      });
+      if (!living) compare(row.tenant_id, row.seq);
+    }
+    if (missing > 1) log.warn({ heads: missing }, 'the store lacks heads that the database has: putting them back');
+    if (ahead > 0) log.warn({ heads: ahead }, 'the store has heads that are newer than the database');
+    await this.#forgetOld(recent.getTime());
+  }
+
+  /** Heads of tenants that were deleted long ago have been heard by all. */
+  async #forgetOld(before: number): Promise<void> {
+    const { store } = this.#options;
+    for (const [tenant, seen] of this.#seen) {
+      if (!seen.deleted || seen.seq >= before) continue;
+      try {
+        const now = await store.getHead(tenant);
+        if (now?.head.deleted && now.head.seq === seen.seq) await store.deleteHead(tenant, now.revision);
+        this.#seen.delete(tenant);
+      } catch (error) {
+        if (!(error instanceof HeadConflict)) throw error;
+      }
+    }
+  }
+}
+
+async function* pages<T extends { tenant_id: string }>(read: (after: string) => Promise<T[]>): AsyncGenerator<T> {
+  for (let after = ''; ; ) {
+    const rows = await read(after);
+    yield* rows;
+    if (rows.length < PAGE) return;
+    after = rows.at(-1)!.tenant_id;
+  }
+}
