@@ -53,7 +53,7 @@ test('the compose file means something to docker compose', (t) => {
   if (spawnSync('docker', ['compose', 'version']).status !== 0) return t.skip('this docker client has no compose');
   const result = spawnSync('docker', ['compose', 'config', '--quiet'], {
     cwd: root,
-    env: { ...process.env, ARCUS_SECRET_KEY: 'x' },
+    env: { ...process.env, ARCUS_SECRET_KEY: 'x', ARCUS_SIGNING_KEY: 'x', ARCUS_VERIFY_KEYS: 'x' },
     encoding: 'utf8',
   });
   assert.equal(result.status, 0, result.stderr);
