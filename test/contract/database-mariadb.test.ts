@@ -5,6 +5,7 @@ import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { databaseSuite } from './database-suite.ts';
 import { draftsSuite } from './drafts-suite.ts';
+import { historySuite } from './history-suite.ts';
 
 let server: MariaDbServer;
 let count = 0;
@@ -18,6 +19,7 @@ const newDatabase = () => server.urlOf(`arcus_${++count}`);
 
 databaseSuite('MariaDB', newDatabase);
 draftsSuite('MariaDB', newDatabase);
+historySuite('MariaDB', newDatabase);
 
 test('a database that is away makes the service unhealthy and requests 503; it serves again by itself', async (t) => {
   const own = await startMariaDb();

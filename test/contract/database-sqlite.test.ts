@@ -1,5 +1,7 @@
 import { databaseSuite } from './database-suite.ts';
 import { draftsSuite } from './drafts-suite.ts';
+import { historySuite } from './history-suite.ts';
 
 databaseSuite('SQLite', () => undefined);
 draftsSuite('SQLite', () => undefined);
+historySuite('SQLite', () => undefined);

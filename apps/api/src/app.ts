@@ -10,6 +10,7 @@ import { healthRoutes } from './features/health/routes.ts';
 import { metricsRoutes } from './features/metrics/routes.ts';
 import { Changes } from './features/releases/change.ts';
 import { Publisher } from './features/releases/publisher.ts';
+import { Retention } from './features/releases/retention.ts';
 import { releaseRoutes } from './features/releases/routes.ts';
 import { resourceRoutes } from './features/resources/routes.ts';
 import { liveTarget } from './features/targets/live.ts';
@@ -42,7 +43,8 @@ export async function buildApp(deps: Deps): Promise<App> {
   const changes = new Changes(deps);
   const publisher = new Publisher(deps);
   const drafts = new Drafts({ ...deps, changes });
-  const context: Context = { ...deps, changes, publisher, drafts };
+  const retention = new Retention({ ...deps, rules: deps.retention, expire: () => drafts.expire() });
+  const context: Context = { ...deps, changes, publisher, drafts, retention };
 
   const http = Fastify({
     loggerInstance: log,
@@ -111,6 +113,7 @@ export async function buildApp(deps: Deps): Promise<App> {
     context,
     async close() {
       await http.close();
+      await retention.close();
       await publisher.close();
       changes.close();
     },

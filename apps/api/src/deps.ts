@@ -7,6 +7,7 @@ import type { Db } from './db/open.ts';
 import type { Drafts } from './features/drafts/drafts.ts';
 import type { Changes } from './features/releases/change.ts';
 import type { Publisher } from './features/releases/publisher.ts';
+import type { Retention, RetentionRules } from './features/releases/retention.ts';
 
 /** What the composition root hands to the application; whoever made them closes them. */
 export interface Deps {
@@ -19,14 +20,17 @@ export interface Deps {
   readonly signer: Signer;
   /** Says which heads in the store are ours. */
   readonly verifier: Verifier;
+  /** How long releases are kept. */
+  readonly retention: RetentionRules;
   /** ms since the epoch. */
   readonly now: () => number;
   readonly log: FastifyBaseLogger;
 }
 
 /** What features use. */
-export interface Context extends Deps {
+export interface Context extends Omit<Deps, 'retention'> {
   readonly changes: Changes;
   readonly publisher: Publisher;
   readonly drafts: Drafts;
+  readonly retention: Retention;
 }

@@ -18,6 +18,20 @@ export const ApiEnv = z.object({
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
     .describe('How much is logged'),
+  ARCUS_RELEASES_KEPT: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(100)
+    .describe('How many releases of each tenant are kept for history and rollback'),
+  ARCUS_RELEASES_DAYS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(36_500)
+    .default(365)
+    .describe('Days after which a release that was replaced is removed, even when there are fewer'),
   ...StoreEnv.shape,
   ...SecretEnv.shape,
   ...SigningEnv.shape,

@@ -63,10 +63,12 @@ export async function startApi(env: ApiEnv, given: StartDeps = {}): Promise<Runn
       opened.push(() => own.disconnect());
       redis = own;
     }
-    const app = await buildApp({ db, store, redis, sealer, signer, verifier, now, log });
+    const retention = { kept: env.ARCUS_RELEASES_KEPT, days: env.ARCUS_RELEASES_DAYS };
+    const app = await buildApp({ db, store, redis, sealer, signer, verifier, retention, now, log });
     opened.push(() => app.close());
     const url = await app.http.listen(parseListen(env.ARCUS_API_LISTEN));
     app.context.publisher.start();
+    app.context.retention.start();
     return { url, app, db, close };
   } catch (error) {
     await close();

@@ -11,6 +11,7 @@ import { pino } from 'pino';
 import { type App, buildApp } from './app.ts';
 import { migrate } from './db/migrate.ts';
 import { type Db, openDb } from './db/open.ts';
+import type { RetentionRules } from './features/releases/retention.ts';
 import { ensureGlobal } from './features/tenants/global.ts';
 import { ensureAdminToken } from './features/tokens/store.ts';
 
@@ -25,6 +26,7 @@ export interface TestApiOptions {
   now?: () => number;
   /** Default: those of this process's tests. */
   keys?: TestKeys;
+  retention?: RetentionRules;
 }
 
 export interface TestApi {
@@ -66,7 +68,18 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
   const log = options.log ?? (pino({ level: process.env.LOG ?? 'silent' }) as FastifyBaseLogger);
   const { signer, verifier } = options.keys ?? testKeys();
   const sealer = createSealer(testKey);
-  const app = await buildApp({ db, store, redis: options.redis ?? null, sealer, signer, verifier, now, log });
+  const retention = options.retention ?? { kept: 100, days: 365 };
+  const app = await buildApp({
+    db,
+    store,
+    redis: options.redis ?? null,
+    sealer,
+    signer,
+    verifier,
+    retention,
+    now,
+    log,
+  });
   const admin = (await ensureAdminToken(db)) ?? '';
   return {
     app,

@@ -214,6 +214,8 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
           action: 'config.rollback',
           target: `releases/${version}`,
           restores: version,
+          // Going back publishes what it goes back to, whatever is held.
+          publish: request.query.publish ?? 'now',
           force: true,
           edit: (state) => ({ tenant: state.document.tenant, ...parsed }),
         });
