@@ -197,6 +197,35 @@ for (const [kind, makePlace] of Object.entries({ etcd: etcdPlace, file: filePlac
       assert.equal(versionOf(await store.getHead('t1')), 3);
     });
 
+    test('puts a release and its head in one step, or nothing of it', async (t) => {
+      if (!store.publish) return t.skip('this kind goes step by step');
+      const [kept, fresh] = [Buffer.from('kept'), Buffer.from('fresh')];
+      const blobs = new Map([[sha256(fresh), fresh]]);
+      const next: Manifest = {
+        ...manifest('acme', 2),
+        sections: [{ path: '/tenant', blobs: [sha256(kept), sha256(fresh)], list: false }],
+      };
+      const expected = await store.putHead('acme', head(1), null);
+      const nothing = async () => {
+        assert.equal(versionOf(await other.getHead('acme')), 1);
+        assert.equal(await other.getManifest('acme', 2), null);
+        assert.deepEqual(await other.missingBlobs([sha256(fresh)]), [sha256(fresh)]);
+      };
+      assert.equal(await store.publish({ head: head(2), manifest: next, blobs, expected }), null);
+      await nothing(); // the kept blob is not there
+      await store.putBlob(sha256(kept), kept);
+      assert.equal(await store.publish({ head: head(2), manifest: next, blobs, expected: '1' }), null);
+      await nothing(); // the head is another one
+      const revision = await store.publish({ head: head(2), manifest: next, blobs, expected });
+      assert.deepEqual(await other.getHead('acme'), { head: head(2), revision });
+      assert.deepEqual(await other.getManifest('acme', 2), next);
+      assert.ok(Buffer.from((await other.getBlobs([sha256(fresh)])).get(sha256(fresh))!).equals(fresh));
+      const again = { head: head(3), manifest: next, blobs, expected: revision! };
+      assert.equal(await store.publish(again), null, 'no version is written twice');
+      await store.deleteHead('acme', revision!);
+      await store.deleteManifests('acme', [2]);
+    });
+
     test('loses no update of many writers that read, add one and write', async () => {
       await store.putHead('counter', head(1), null);
       const add = async (through: ConfigStore) => {

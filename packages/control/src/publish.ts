@@ -2,7 +2,7 @@ import { canonicalHash } from './canonical.ts';
 import { type Head, Manifest, type ReleaseRef } from './release.ts';
 import { type Document, join, type PartCache } from './sections.ts';
 import type { Verifier } from './sign.ts';
-import { type ConfigStore, HeadConflict, HeadInvalid, StoreCorrupt } from './store.ts';
+import { type ConfigStore, HeadConflict, HeadInvalid, type Revision, StoreCorrupt } from './store.ts';
 
 /** What a head says of a manifest: SHA-256 of its canonical JSON. */
 export function manifestHash(manifest: Manifest): string {
@@ -42,17 +42,19 @@ export async function putRelease(
 /**
  * Moves a tenant's head by compare-and-set; the releases that it names must be in the store. Never moves it back:
  * 'superseded' when a head with this or a higher `seq` is there. What `verifier` does not believe counts for nothing.
+ * `moved` hears of the revision that the head then has.
  */
 export async function moveHead(
   store: ConfigStore,
   head: Head,
   verifier: Verifier,
+  moved: (revision: Revision) => void = () => {},
 ): Promise<'published' | 'superseded'> {
   for (;;) {
     const now = await headNow(store, head.tenant, verifier);
     if (now && (now.seq > head.seq || (now.seq === head.seq && now.key === head.signature.key))) return 'superseded';
     try {
-      await store.putHead(head.tenant, head, now?.revision ?? null);
+      moved(await store.putHead(head.tenant, head, now?.revision ?? null));
       return 'published';
     } catch (error) {
       if (!(error instanceof HeadConflict)) throw error;

@@ -69,6 +69,16 @@ export class HeadInvalid extends StoreCorrupt {
   }
 }
 
+/** A release that differs from the one before in little, and the head that names it. */
+export interface Publication {
+  readonly head: Head;
+  readonly manifest: Manifest;
+  /** Bodies of the blobs that the release before did not have. */
+  readonly blobs: ReadonlyMap<string, Uint8Array>;
+  /** Of the tenant's head now. */
+  readonly expected: Revision;
+}
+
 /**
  * Where releases are published to workers. Every kind passes test/contract/config-store.ts.
  * All calls fail with StoreUnavailable, or StoreCorrupt for a value that breaks its promise; they have a deadline.
@@ -89,6 +99,11 @@ export interface ConfigStore {
   /** Compare-and-set: `expected` is the revision seen, or null when there must be none. HeadConflict otherwise. */
   putHead(tenant: string, head: Head, expected: Revision | null): Promise<Revision>;
   deleteHead(tenant: string, expected: Revision): Promise<void>;
+  /**
+   * All of a publication in one step, for stores that can. Null, and then nothing was done, unless the head is still
+   * the expected one, the blobs that are not in `blobs` are there, and it is not too large: then step by step.
+   */
+  publish?(publication: Publication): Promise<Revision | null>;
   /**
    * A list, then every change, in order per tenant, none lost, none twice. Goes on by itself through every outage;
    * ends only by `signal`.

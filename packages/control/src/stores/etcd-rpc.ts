@@ -39,7 +39,7 @@ export type RequestOp =
   | { request_delete_range: { key: Buffer } };
 
 export interface Compare {
-  result: 'EQUAL';
+  result: 'EQUAL' | 'GREATER';
   target: 'CREATE' | 'MOD';
   key: Buffer;
   create_revision?: Int64;

@@ -17,6 +17,8 @@ export interface EtcdStoreOptions extends EtcdClientOptions {
 const BATCH = 100;
 /** Blobs that are read with one call: 32 of the largest fill a message. */
 const BLOBS = 32;
+/** Bytes of blobs in one transaction, which etcd takes up to 1.5 MiB. */
+const ONE_STEP = 1024 * 1024;
 
 /** Does not connect: a store that is away shows at the first call. */
 export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreOptions): ConfigStore {
@@ -31,6 +33,7 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
     bytes(where.manifest(checked(TENANT_ID, tenant), Math.trunc(version)));
   const headKey = (tenant: string) => bytes(where.head(checked(TENANT_ID, tenant)));
   const absent = (key: Buffer): Compare => ({ result: 'EQUAL', target: 'CREATE', key, create_revision: '0' });
+  const there = (key: Buffer): Compare => ({ result: 'GREATER', target: 'CREATE', key, create_revision: '0' });
 
   const get = async (key: Buffer): Promise<KeyValue | null> =>
     (await client.call(methods.range, { key })).kvs[0] ?? null;
@@ -144,6 +147,31 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
     },
     putHead: (tenant, head, expected) => moveHead(tenant, expected ?? '0', bytes(encode(head))),
     deleteHead: async (tenant, expected) => void (await moveHead(tenant, expected, null)),
+    async publish({ head, manifest, blobs, expected }) {
+      const key = headKey(head.tenant);
+      const names = new Set(manifest.sections.flatMap((section) => section.blobs));
+      let size = 0;
+      for (const [name, body] of blobs) {
+        names.delete(name);
+        checkBlob(name, body);
+        size += body.length;
+      }
+      if (names.size > BATCH || blobs.size > BATCH || size > ONE_STEP) return null;
+      const body = manifestKey(manifest.tenant, manifest.version);
+      const { succeeded, header } = await client.call(methods.txn, {
+        compare: [
+          { result: 'EQUAL', target: 'MOD', key, mod_revision: expected },
+          absent(body),
+          ...[...names].map((name) => there(blobKey(name))),
+        ],
+        success: [
+          ...[...blobs].map(([name, value]) => ({ request_put: { key: blobKey(name), value: Buffer.from(value) } })),
+          { request_put: { key: body, value: bytes(encode(manifest)) } },
+          { request_put: { key, value: bytes(encode(head)) } },
+        ],
+      });
+      return succeeded ? header.revision : null;
+    },
     watchHeads: (signal) => watchHeads(client, where.heads, AbortSignal.any([signal, closing.signal])),
     async leaseWorker(record, ttlSeconds) {
       checked(WORKER_ID, record.id);

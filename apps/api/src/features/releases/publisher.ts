@@ -1,8 +1,8 @@
 /** Brings releases from the database to the config store: at once after the commit, and again until it succeeds. */
 import { moveHead, putRelease } from '@arcus/control/publish.ts';
-import type { HeadBody, Manifest } from '@arcus/control/release.ts';
+import type { Head, HeadBody, Manifest } from '@arcus/control/release.ts';
 import type { Signer, Verifier } from '@arcus/control/sign.ts';
-import { type ConfigStore, StoreUnavailable } from '@arcus/control/store.ts';
+import { type ConfigStore, type Revision, StoreUnavailable } from '@arcus/control/store.ts';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Db } from '../../db/open.ts';
 import { tombstoneOf, type WantedHead, wantedHead } from './head.ts';
@@ -47,6 +47,8 @@ export class Publisher {
   readonly #failed = new Map<string, { pause: number; at: number }>();
   /** The newest version of each tenant below which this process left none pending. */
   readonly #out = new Map<string, number>();
+  /** The revision of each tenant's head in the store, as this process left it. */
+  readonly #heads = new Map<string, Revision>();
   readonly #keeper: Keeper;
   #timer: NodeJS.Timeout | undefined;
   #sweep: Promise<void> = Promise.resolve();
@@ -136,12 +138,15 @@ export class Publisher {
       ? { head: fresh.head, manifests: [fresh.manifest] }
       : await wantedHead(db.client, tenant_id);
     if (!wanted) return this.#bury(tenant_id);
-    for (const manifest of wanted.manifests) {
-      await putRelease(store, manifest, (names) => this.#bodies(names, fresh));
+    const head = signer.sign(wanted.head);
+    if (!(fresh && (await this.#inOneStep(head, fresh)))) {
+      for (const manifest of wanted.manifests) {
+        await putRelease(store, manifest, (names) => this.#bodies(names, fresh));
+      }
+      const moved = await moveHead(store, head, verifier, (revision) => this.#heads.set(tenant_id, revision));
+      // Somebody's newer head is there: what became of the release, the database knows.
+      if (moved === 'superseded' && fresh) return this.#bring(tenant_id, null);
     }
-    const moved = await moveHead(store, signer.sign(wanted.head), verifier);
-    // Somebody's newer head is there: what became of the release, the database knows.
-    if (moved === 'superseded' && fresh) return this.#bring(tenant_id, null);
 
     const { version } = wanted.head.stable;
     await db.client.release.updateMany({
@@ -161,10 +166,21 @@ export class Publisher {
     this.#out.set(tenant_id, version);
   }
 
+  /** The usual case, one release after another of this process; false: somebody else was there, or parts are missing. */
+  async #inOneStep(head: Head, { manifest, blobs }: Fresh): Promise<boolean> {
+    const expected = this.#heads.get(head.tenant);
+    if (expected === undefined) return false;
+    this.#heads.delete(head.tenant);
+    const revision = (await this.#deps.store.publish?.({ head, manifest, blobs, expected })) ?? null;
+    if (revision !== null) this.#heads.set(head.tenant, revision);
+    return revision !== null;
+  }
+
   /** A tenant that is gone: a head says so, or workers would keep what they have. */
   async #bury(tenant_id: string): Promise<void> {
     const { db, store, now, signer, verifier } = this.#deps;
     this.#out.delete(tenant_id);
+    this.#heads.delete(tenant_id);
     const head = await tombstoneOf(db.client, tenant_id, now());
     if (!head) return;
     await moveHead(store, signer.sign(head), verifier);
