@@ -15,6 +15,8 @@ const packages = {
   wrk: 'wrk',
   htpasswd: 'apache2-utils',
   'redis-server': 'redis-server',
+  mariadbd: 'mariadb-server',
+  etcd: 'etcd-server',
   taskset: 'util-linux',
 } as const;
 export type Program = keyof typeof packages;
@@ -94,6 +96,8 @@ export function describeMachine(): Record<string, string> {
     'proxy-chain': manifest('node_modules/proxy-chain/package.json').version,
     nginx: versionOf('nginx', '-v', /nginx\/(\S+)/),
     wrk: versionOf('wrk', '-v', /wrk (?:debian\/)?(\S+)/),
+    MariaDB: versionOf('mariadbd', '--version', /Ver (\S+?)-/),
+    etcd: versionOf('etcd', '--version', /etcd Version: (\S+)/),
     Redis: versionOf('redis-server', '-v', /v=(\S+)/),
   };
 }

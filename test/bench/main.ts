@@ -3,8 +3,10 @@
  * under test has one core, everything else another.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { closeWorlds } from './control/world.ts';
 import { Lab } from './lab.ts';
 import { describeMachine, pinSelf, requirePrograms, setUrgent, twoCores } from './machine.ts';
 import { watchOthers } from './measure.ts';
@@ -43,6 +45,7 @@ async function main(): Promise<number> {
   for (const [what, value] of Object.entries(machine)) process.stdout.write(`${what.padEnd(12)} ${value}\n`);
   process.stdout.write('\n');
   const results: Result[] = [];
+  const parts = { bench: [] as Result[], control: [] as Result[] };
   for (const row of wanted) {
     const lab = new Lab(cores, nodeOptions);
     const started = performance.now();
@@ -51,23 +54,35 @@ async function main(): Promise<number> {
     try {
       for (const result of await row.run(lab)) {
         results.push(result);
+        parts[row.page ?? 'bench'].push(result);
         process.stdout.write(`${formatResult(result)}\n`);
       }
     } finally {
       await lab.close();
+      pinSelf(cores.rest);
     }
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
-    process.stdout.write(`${' '.repeat(18)}${seconds} s; others used ${others().toFixed(2)} cores meanwhile\n`);
+    process.stdout.write(
+      `${' '.repeat(18)}${seconds} s; others used ${others().toFixed(2)} cores meanwhile, load ${loadavg()[0]!.toFixed(1)}\n`,
+    );
   }
   process.stdout.write(`\n${formatTable(results)}\n`);
   if (profile) process.stdout.write(`\nown time of functions, of the time not idle\n${topFunctions(profile)}\n`);
   if (values.json) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
-  if (values.docs) updatePage(join(root, 'docs/benchmarks.md'), results, machine);
+  if (values.docs) {
+    for (const part of ['bench', 'control'] as const) {
+      if (parts[part].length > 0) updatePage(join(root, 'docs/benchmarks.md'), part, parts[part], machine);
+    }
+  }
   return 0;
 }
 
 try {
-  process.exitCode = await main();
+  try {
+    process.exitCode = await main();
+  } finally {
+    await closeWorlds();
+  }
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`);
   process.exitCode = 1;

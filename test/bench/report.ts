@@ -10,10 +10,15 @@ const spread = (values: readonly number[]): string => `${figure(Math.min(...valu
 
 /** Ratios and values that have a target, each with its verdict. */
 function verdicts(result: Result): string[] {
-  return Object.entries(result.target).map(([of, limit]) => {
-    const [what, value] = of === 'arcus' ? [result.unit, result.arcus] : [`× ${of}`, result.ratio[of]!];
-    return `${figure(value)} ${what} (≤ ${limit}: ${value <= limit ? 'reached' : 'missed'})`;
-  });
+  const judge = (bars: Record<string, number>, sign: string, reached: (value: number, bar: number) => boolean) =>
+    Object.entries(bars).map(([of, bar]) => {
+      const [what, value] = of === 'arcus' ? [result.unit, result.arcus] : [`× ${of}`, result.ratio[of]!];
+      return `${figure(value)} ${what} (${sign} ${bar}: ${reached(value, bar) ? 'reached' : 'missed'})`;
+    });
+  return [
+    ...judge(result.target, '≤', (value, bar) => value <= bar),
+    ...judge(result.floor ?? {}, '≥', (value, bar) => value >= bar),
+  ];
 }
 
 /** One line for one row, as soon as it is measured. */
@@ -38,12 +43,16 @@ export function formatTable(results: readonly Result[]): string {
   return ['| row | unit | Arcus | neighbours | ratio | target |', '|---|---|---|---|---|---|', ...lines].join('\n');
 }
 
-const BEGIN = '<!-- bench:begin -->';
-const END = '<!-- bench:end -->';
 const ROW = /^\| ([a-z0-9-]+) \|.*$/gm;
 
-/** Writes the results between the markers of the page; rows that were not measured now stay as they are. */
-export function updatePage(file: string, results: readonly Result[], machine: Record<string, string>): void {
+/** Writes the results between the markers of a part of the page; rows that were not measured now stay as they are. */
+export function updatePage(
+  file: string,
+  part: 'bench' | 'control',
+  results: readonly Result[],
+  machine: Record<string, string>,
+): void {
+  const [BEGIN, END] = [`<!-- ${part}:begin -->`, `<!-- ${part}:end -->`];
   const page = readFileSync(file, 'utf8');
   const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (from < 0 || to < from) throw new Error(`${file} lacks ${BEGIN} … ${END}`);

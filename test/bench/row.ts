@@ -16,6 +16,8 @@ export interface Result {
   readonly runs: Record<string, number[]>;
   /** What is to be reached: `arcus` a value at most, or a ratio to a peer at most. */
   readonly target: Record<string, number>;
+  /** What is to be reached at least, as `target`. */
+  readonly floor?: Record<string, number>;
 }
 
 export interface Row {
@@ -24,6 +26,8 @@ export interface Row {
   readonly programs: readonly Program[];
   /** Measures time that passes instead of CPU: runs before all else on the machine, where that is allowed. */
   readonly urgent?: boolean;
+  /** Part of the page that shows it; `bench` when absent. */
+  readonly page?: 'bench' | 'control';
   run(lab: Lab): Promise<Result[]>;
 }
 

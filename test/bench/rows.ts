@@ -1,4 +1,5 @@
 /** All rows, in the order of the page. */
+import { controlRows } from './control/rows.ts';
 import type { Row } from './row.ts';
 import { forwardRows } from './rows/forward.ts';
 import { idleTunnelRow } from './rows/idle-tunnel.ts';
@@ -7,4 +8,12 @@ import { processesRow } from './rows/processes.ts';
 import { rulesRow } from './rows/rules.ts';
 import { tunnelRows } from './rows/tunnels.ts';
 
-export const rows: readonly Row[] = [...forwardRows, ...tunnelRows, idleTunnelRow, latencyRow, rulesRow, processesRow];
+export const rows: readonly Row[] = [
+  ...forwardRows,
+  ...tunnelRows,
+  idleTunnelRow,
+  latencyRow,
+  rulesRow,
+  processesRow,
+  ...controlRows,
+];
