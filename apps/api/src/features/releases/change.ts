@@ -115,14 +115,34 @@ export class Changes {
    */
   apply(request: ChangeRequest): Promise<Changed> {
     return this.#writers.run(request.tenant_id, async () => {
+      const changed = await this.#fromMemory(request);
+      if (changed) return changed;
       for (let round = 1; ; round++) {
         try {
-          return await this.#attempt(request);
+          return await this.#attempt(request, null);
         } catch (error) {
           if (!(error instanceof Moved) || round === ROUNDS) throw error;
         }
       }
     });
+  }
+
+  /**
+   * Without asking the database first how the tenant is: the transaction finds out when it changed meanwhile. Null: so
+   * it did, or nothing is known. What is only said, not written, is held against the database before it counts.
+   */
+  async #fromMemory(request: ChangeRequest): Promise<Changed | null> {
+    const { tenant_id, create, dryRun, also } = request;
+    const known = this.states.peek(tenant_id);
+    if (!known || create || dryRun || also) return null;
+    const stillSo = async () => (await this.states.load(tenant_id)) === known;
+    try {
+      const changed = await this.#attempt(request, known);
+      return changed.state !== known || (await stillSo()) ? changed : null;
+    } catch (error) {
+      if (error instanceof Moved || (error instanceof Problem && !(await stillSo()))) return null;
+      throw error;
+    }
   }
 
   /** Runs `work` while no change of this tenant is under way in this process. */
@@ -135,9 +155,9 @@ export class Changes {
     this.#dry.close();
   }
 
-  async #attempt(request: ChangeRequest): Promise<Changed> {
+  async #attempt(request: ChangeRequest, known: TenantState | null): Promise<Changed> {
     const at = new Date(this.#deps.now());
-    const before = await this.#begin(request, at);
+    const before = known ?? (await this.#begin(request, at));
     const edit = await request.edit(before);
     const locate = edit.locate ?? ((pointer: string) => `/config${pointer}`);
     const refuse = (faults: readonly Fault[]) =>
@@ -186,6 +206,7 @@ export class Changes {
         release: made ? { checksum: made.cut.checksum, manifest: made.manifest } : before.release,
         graph,
         packs: made?.packs ?? before.packs,
+        revisions: revisionsAfter(before, changes, row.changes),
       };
       this.states.keep(state);
       const head = request.publish === 'hold' || !made ? null : headOf(row, refOf(made.manifest));
@@ -323,7 +344,8 @@ export class Changes {
     const ownChanged = !request.create && canonical(document.tenant) !== canonical(before.document.tenant);
     await db.write(async (tx) => {
       if (request.create) await insertTenant(tx, row, before);
-      else await lockTenant(db, tx, before.row);
+      else if (whole) await lockTenant(db, tx, before.row);
+      else await countUp(tx, before.row, row);
       if (!sameClaims(claimsOf(before.document.config), claims)) {
         const faults = await writeClaims(db, tx, tenant_id, claims);
         if (faults.length > 0) {
@@ -355,7 +377,7 @@ export class Changes {
         },
         at,
       );
-      if (!request.create) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
+      if (!request.create && whole) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
     });
   }
 }
@@ -407,6 +429,23 @@ function columns(row: TenantRow): Prisma.TenantUncheckedCreateInput {
     placement: (row.placement as Prisma.InputJsonObject | null) ?? Prisma.DbNull,
     leaving: (row.leaving as Prisma.InputJsonArray | null) ?? Prisma.DbNull,
   };
+}
+
+/** Moves the tenant's counters, which locks its row. Throws Moved when it changed. */
+async function countUp(tx: Tx, seen: TenantRow, row: TenantRow): Promise<void> {
+  const { tenant_id, changes, config_revision, version, stable_version, seq, updated_at } = row;
+  const counted = await tx.$executeRaw`UPDATE tenants
+    SET changes = ${changes}, config_revision = ${config_revision}, version = ${version},
+        stable_version = ${stable_version}, seq = ${seq}, updated_at = ${updated_at}
+    WHERE tenant_id = ${tenant_id} AND changes = ${seen.changes}`;
+  if (counted !== 1) throw new Moved();
+}
+
+function revisionsAfter(before: TenantState, { resources }: RowChanges, changes: number): Map<string, number> {
+  const revisions = new Map(before.revisions);
+  for (const { family, name } of resources.removed) revisions.delete(`${family}/${name}`);
+  for (const { family, object } of resources.put) revisions.set(`${family}/${object.name}`, changes);
+  return revisions;
 }
 
 /** Locks the tenant's row first of all: parallel writers deadlock without it. Throws Moved when it changed. */

@@ -48,22 +48,12 @@ export async function insertRelease(db: Db, tx: Tx, release: NewRelease, at: Dat
     const rows = names.slice(from, from + 500).map((name) => Prisma.sql`(${name}, ${manifest.tenant})`);
     await insertOwners(db, tx, Prisma.join(rows));
   }
-  // createMany: what was written is known, and not read back.
-  await tx.release.createMany({
-    data: {
-      tenant_id: manifest.tenant,
-      version: manifest.version,
-      state: held ? 'held' : 'pending',
-      checksum: manifest.checksum,
-      manifest: JSON.stringify(manifest),
-      author: manifest.author,
-      message: manifest.message,
-      bytes,
-      ...size,
-      restores: restores ?? null,
-      created_at: at,
-    },
-  });
+  const { tenant, version, checksum, author, message } = manifest;
+  const state = held ? 'held' : 'pending';
+  await tx.$executeRaw`INSERT INTO releases
+    (tenant_id, version, state, checksum, manifest, author, message, bytes, added, changed, removed, restores, created_at)
+    VALUES (${tenant}, ${version}, ${state}, ${checksum}, ${JSON.stringify(manifest)}, ${author}, ${message}, ${bytes},
+            ${size.added}, ${size.changed}, ${size.removed}, ${restores ?? null}, ${at})`;
 }
 
 /** One that is there already is young again: the collector, which looks under the same lock, lets it be. */

@@ -149,10 +149,8 @@ export class Publisher {
     }
 
     const { version } = wanted.head.stable;
-    await db.client.release.updateMany({
-      where: { tenant_id, version, state: 'pending' },
-      data: { state: 'published', published_at: new Date(now()) },
-    });
+    await db.client.$executeRaw`UPDATE releases SET state = 'published', published_at = ${new Date(now())}
+      WHERE tenant_id = ${tenant_id} AND version = ${version} AND state = 'pending'`;
     // The one before is out: nothing can wait behind it.
     if (fresh && this.#out.get(tenant_id) === version - 1) {
       this.#out.set(tenant_id, version);

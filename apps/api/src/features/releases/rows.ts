@@ -87,10 +87,11 @@ export async function writeRows(
     });
   }
   for (const { family, object } of changes.resources.put.filter((put) => !put.created)) {
-    await tx.resource.updateMany({
-      where: { tenant_id, family, name: object.name },
-      data: { ...resourceColumns(object), ...common },
-    });
+    const { type, enabled, config } = resourceColumns(object);
+    await tx.$executeRaw`UPDATE resources
+      SET type = ${type}, enabled = ${enabled ? 1 : 0}, config = ${JSON.stringify(config)}, revision = ${revision},
+          updated_at = ${at}
+      WHERE tenant_id = ${tenant_id} AND family = ${family} AND name = ${object.name}`;
   }
   for (const part of chunks(changes.users.removed, CHUNK)) {
     await tx.user.deleteMany({ where: { tenant_id, username: { in: part } } });

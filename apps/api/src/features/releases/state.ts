@@ -21,6 +21,8 @@ export interface TenantState {
   readonly graph: Graph | null;
   /** Compressed parts of the document by the hash of their content: what did not change is not compressed again. */
   readonly packs: Packs;
+  /** Revisions of rows, `<family>/<name>`, as far as they are known; to be added to by who asks the database. */
+  readonly revisions: Map<string, number>;
 }
 
 export type Packs = ReadonlyMap<string, { sha256: string; body: Uint8Array }>;
@@ -74,10 +76,16 @@ export class States {
         release: release && { checksum: release.checksum, manifest: JSON.parse(release.manifest) as Manifest },
         graph: null,
         packs: new Map(),
+        revisions: new Map(),
       };
       this.keep(state);
       return state;
     }
+  }
+
+  /** The tenant as this process knew it last: nearly always as it is. Null when it knows nothing. */
+  peek(tenant_id: string): TenantState | null {
+    return this.#kept.get(tenant_id)?.state ?? null;
   }
 
   /** Takes what a write made, so that the next one reads nothing. */
@@ -149,6 +157,7 @@ export async function unborn(db: Db, tenant_id: string, at: Date): Promise<Tenan
     release: null,
     graph: null,
     packs: new Map(),
+    revisions: new Map(),
   };
 }
 

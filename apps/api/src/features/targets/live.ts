@@ -126,14 +126,19 @@ const dryRunResult = ({ state, before }: Changed) => ({
 });
 
 /** Revisions are in the rows; the document says what is there. */
-export function tagsOf({ db }: Pick<Context, 'db'>, { row, document }: TenantState): Tags {
+export function tagsOf({ db }: Pick<Context, 'db'>, { row, document, revisions }: TenantState): Tags {
   const { tenant_id } = row;
   return {
     config: row.config_revision,
     async object(family, name) {
       if (!find(objectsOf(document.config, family), name)) return null;
+      const known = revisions.get(`${family}/${name}`);
+      if (known !== undefined) return known;
       const where = { tenant_id_family_name: { tenant_id, family, name } };
-      return (await db.client.resource.findUnique({ where, select: { revision: true } }))?.revision ?? null;
+      const found = await db.client.resource.findUnique({ where, select: { revision: true } });
+      if (!found) return null;
+      revisions.set(`${family}/${name}`, found.revision);
+      return found.revision;
     },
     async user(username) {
       if (!findUser(document.config, username)) return null;
