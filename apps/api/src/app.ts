@@ -13,6 +13,8 @@ import { Publisher } from './features/releases/publisher.ts';
 import { Retention } from './features/releases/retention.ts';
 import { releaseRoutes } from './features/releases/routes.ts';
 import { resourceRoutes } from './features/resources/routes.ts';
+import { RolloutEngine } from './features/rollouts/engine.ts';
+import { rolloutRoutes } from './features/rollouts/routes.ts';
 import { liveTarget } from './features/targets/live.ts';
 import { tenantRoutes } from './features/tenants/routes.ts';
 import { tokenRoutes } from './features/tokens/routes.ts';
@@ -44,7 +46,8 @@ export async function buildApp(deps: Deps): Promise<App> {
   const publisher = new Publisher(deps);
   const drafts = new Drafts({ ...deps, changes });
   const retention = new Retention({ ...deps, rules: deps.retention, expire: () => drafts.expire() });
-  const context: Context = { ...deps, changes, publisher, drafts, retention };
+  const rollouts = new RolloutEngine({ ...deps, changes, publisher });
+  const context: Context = { ...deps, changes, publisher, rollouts, drafts, retention };
 
   const http = Fastify({
     loggerInstance: log,
@@ -98,6 +101,7 @@ export async function buildApp(deps: Deps): Promise<App> {
       await api.register(resourceRoutes(live));
       await api.register(userRoutes(live, deps.sealer));
       await api.register(releaseRoutes(context));
+      await api.register(rolloutRoutes(context));
       await api.register(draftRoutes(context));
       await api.register(workerRoutes(context));
       await api.register(tokenRoutes(context));
@@ -114,6 +118,7 @@ export async function buildApp(deps: Deps): Promise<App> {
     async close() {
       await http.close();
       await retention.close();
+      await rollouts.close();
       await publisher.close();
       changes.close();
     },

@@ -8,6 +8,7 @@ import type { Drafts } from './features/drafts/drafts.ts';
 import type { Changes } from './features/releases/change.ts';
 import type { Publisher } from './features/releases/publisher.ts';
 import type { Retention, RetentionRules } from './features/releases/retention.ts';
+import type { RolloutEngine } from './features/rollouts/engine.ts';
 
 /** What the composition root hands to the application; whoever made them closes them. */
 export interface Deps {
@@ -31,6 +32,7 @@ export interface Deps {
 export interface Context extends Omit<Deps, 'retention'> {
   readonly changes: Changes;
   readonly publisher: Publisher;
+  readonly rollouts: RolloutEngine;
   readonly drafts: Drafts;
   readonly retention: Retention;
 }

@@ -68,6 +68,7 @@ export async function startApi(env: ApiEnv, given: StartDeps = {}): Promise<Runn
     opened.push(() => app.close());
     const url = await app.http.listen(parseListen(env.ARCUS_API_LISTEN));
     app.context.publisher.start();
+    app.context.rollouts.start();
     app.context.retention.start();
     return { url, app, db, close };
   } catch (error) {

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Context } from '../../deps.ts';
 import { invalid, Problem } from '../../http/problem.ts';
 import { originOf } from '../../http/write.ts';
-import type { Changed } from '../releases/change.ts';
+import type { Changed, Origin } from '../releases/change.ts';
 import { conflictProblem, type DraftView } from './drafts.ts';
 import { type Conflict, type DraftFamily, overlay } from './overlay.ts';
 
@@ -14,6 +14,7 @@ interface Ask {
   /** Only changes of these families; all if absent. */
   scopes: readonly DraftFamily[] | undefined;
   message: string | undefined;
+  publish?: Origin['publish'];
   /** Throws to refuse the draft as it is. */
   demand(view: DraftView): void;
 }
@@ -90,5 +91,8 @@ const editOf = (view: DraftView, { config }: Selected) => ({
   locate: (pointer: string) => pointer,
 });
 
-const origin = (request: FastifyRequest, { draft, message }: Ask, own: string) =>
-  originOf(request, { message: (message ?? (own === '' ? `draft ${draft}` : `${draft}: ${own}`)).slice(0, 1024) });
+const origin = (request: FastifyRequest, { draft, message, publish }: Ask, own: string) =>
+  originOf(request, {
+    message: (message ?? (own === '' ? `draft ${draft}` : `${draft}: ${own}`)).slice(0, 1024),
+    publish,
+  });

@@ -271,6 +271,7 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
         const { changed, left } = await applyDraft(context, request, {
           ...{ tenant_id, draft, scopes },
           message: message ?? (request.query.message || undefined),
+          publish: request.query.publish,
           demand: ({ row }) => {
             if (precondition.ifMatch !== undefined) demand(precondition, draftTag(row));
           },

@@ -105,7 +105,7 @@ function toCounts(counters: ReadonlyMap<string, number>): Counts {
 }
 
 /** Linear within the bucket; the last bucket has no upper end and answers its lower one. */
-function quantile(buckets: readonly number[], observed: number, q: number): number | null {
+export function quantile(buckets: readonly number[], observed: number, q: number): number | null {
   if (observed === 0) return null;
   let rank = q * observed;
   for (const [i, count] of buckets.entries()) {

@@ -31,9 +31,12 @@ const Release = z
   })
   .meta({ id: 'Release' });
 
-const ReleaseWithConfig = Release.extend({ config: Config.describe('The whole config; secrets sealed') }).meta({
-  id: 'ReleaseWithConfig',
-});
+const ReleaseWithConfig = Release.extend({
+  rollouts: z
+    .array(z.object({ id: z.string(), state: z.string(), reason: z.string(), created_at: Timestamp }))
+    .describe('How it was rolled out, newest first; the story is at …/rollouts/{id}'),
+  config: Config.describe('The whole config; secrets sealed'),
+}).meta({ id: 'ReleaseWithConfig' });
 
 const ReleaseDocument = z
   .object({ tenant: TenantInfo, config: Config })
@@ -114,10 +117,22 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
         },
       },
       async (request, reply) => {
-        const { row, document } = await readRelease(db, request.params.tenant_id, request.params.version);
+        const { tenant_id, version } = request.params;
+        const { row, document } = await readRelease(db, tenant_id, version);
+        const rollouts = await db.client.rollout.findMany({
+          where: { tenant_id, version },
+          orderBy: { created_at: 'desc' },
+          select: { rollout_id: true, state: true, reason: true, created_at: true },
+        });
         reply.header('etag', `"${row.checksum}"`);
         const { manifest: _, tenant_id: _1, ...rest } = row;
-        return { ...releaseBody(rest), config: document.config };
+        return {
+          ...releaseBody(rest),
+          rollouts: rollouts.map(({ rollout_id, state, reason, created_at }) => ({
+            ...{ id: rollout_id, state, reason, created_at: created_at.toISOString() },
+          })),
+          config: document.config,
+        };
       },
     );
 
@@ -209,7 +224,11 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
         const { document } = await readRelease(db, tenant_id, version);
         const parsed = await runSliced(parseEntries(document.config));
         const changed = await changes.apply({
-          ...originOf(request, { message: message ?? (request.query.message || `rollback to ${version}`) }),
+          ...originOf(request, {
+            message: message ?? (request.query.message || `rollback to ${version}`),
+            // What is held is what shall be undone.
+            publish: request.query.publish ?? 'now',
+          }),
           tenant_id,
           action: 'config.rollback',
           target: `releases/${version}`,

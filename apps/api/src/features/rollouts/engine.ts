@@ -1,0 +1,218 @@
+/**
+ * Drives rollouts: looks at each every half second, and does what `decide` says. All that it knows is in the database,
+ * so any process may go on where another one stopped; a lease sees to it that one at a time does.
+ */
+import { randomUUID } from 'node:crypto';
+import { placed, within } from '@arcus/control/chosen.ts';
+import { Prisma } from '../../db/open.ts';
+import type { Context } from '../../deps.ts';
+import { placementOf, subsetAt } from '../releases/head.ts';
+import { decide, partName, type Situation, type Verdict } from './decide.ts';
+import { compare, readFleet } from './signals.ts';
+import { baselineOf, itself, type Move, membersOf, move, type RolloutRow, rulesOf, stepsOf } from './store.ts';
+
+const LEASE_MS = 5_000;
+/** Workers flush their counters once a second: what was counted before a step must not be held against it, ms. */
+const SETTLE_MS = 1_500;
+/** Who waits for longer than that says so, ms. */
+const PATIENCE_MS = 30_000;
+
+type Uses = Pick<Context, 'db' | 'store' | 'redis' | 'changes' | 'publisher' | 'now' | 'log'>;
+
+export class RolloutEngine {
+  readonly #context: Uses;
+  readonly #owner = randomUUID();
+  /** `<rollout> <worker>` -> since when it is not alive. */
+  readonly #lostSince = new Map<string, number>();
+  /** What it was last said to wait for. */
+  readonly #told = new Map<string, string>();
+  #timer: NodeJS.Timeout | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(context: Uses) {
+    this.#context = context;
+  }
+
+  start(everyMs = 500): void {
+    const again = () => {
+      if (this.#closed) return;
+      this.#turn = this.turn()
+        .catch((error) => this.#context.log.warn({ reason: (error as Error).message }, 'rollouts cannot be driven now'))
+        .finally(() => {
+          if (this.#closed) return;
+          this.#timer = setTimeout(again, everyMs * (0.75 + Math.random() / 2));
+          this.#timer.unref();
+        });
+    };
+    again();
+  }
+
+  /** Finishes what it does, and lets others go on at once. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#turn;
+    const { db, now } = this.#context;
+    await db.client.rollout
+      .updateMany({ where: { lease_owner: this.#owner, state: 'running' }, data: { lease_until: new Date(now()) } })
+      .catch(() => {});
+  }
+
+  /** One look at all rollouts that run. */
+  async turn(): Promise<void> {
+    const { db, log } = this.#context;
+    const rows = await db.client.rollout.findMany({ where: { state: 'running' }, orderBy: { created_at: 'asc' } });
+    const ids = new Set(rows.map((row) => row.rollout_id));
+    for (const known of [this.#told, this.#lostSince]) {
+      for (const key of known.keys()) if (!ids.has(key.split(' ', 1)[0]!)) known.delete(key);
+    }
+    for (const row of rows) {
+      if (this.#closed) return;
+      try {
+        if (await this.#lease(row)) await this.#drive(row);
+      } catch (error) {
+        const { rollout_id, tenant_id } = row;
+        log.warn({ rollout: rollout_id, tenant: tenant_id, reason: (error as Error).message }, 'rollout waits');
+      }
+    }
+  }
+
+  async #lease({ rollout_id }: RolloutRow): Promise<boolean> {
+    const { db, now } = this.#context;
+    const at = now();
+    const { count } = await db.client.rollout.updateMany({
+      where: { rollout_id, OR: [{ lease_owner: this.#owner }, { lease_until: { lte: new Date(at) } }] },
+      data: { lease_owner: this.#owner, lease_until: new Date(at + LEASE_MS) },
+    });
+    return count === 1;
+  }
+
+  async #drive(row: RolloutRow): Promise<void> {
+    const seen = await this.#look(row);
+    if (!seen) return;
+    const { situation, members, counts } = seen;
+    const verdict = decide(situation);
+    const at = this.#context.now();
+    const bakes = row.phase === 'baking' && row.baseline === null;
+    // Baking begins once all counters of before are in.
+    const settled = bakes && counts && at >= row.step_at.getTime() + SETTLE_MS;
+    const made = this.#move(row, verdict, members, at);
+    const news = members.length !== membersOf(row).length;
+    if (!made && !settled && !news) return;
+    const baseline = settled && !made ? { baseline: counts as unknown as Prisma.InputJsonObject } : {};
+    await move(this.#context, row.tenant_id, row.rollout_id, itself, (now) =>
+      // Somebody's hand was faster: look again.
+      now.changes !== row.changes
+        ? null
+        : {
+            ...made,
+            data: { members, ...baseline, ...made?.data },
+          },
+    );
+  }
+
+  async #look(row: RolloutRow) {
+    const { db, store, redis, now } = this.#context;
+    const { tenant_id, rollout_id, version, phase } = row;
+    const steps = stepsOf(row);
+    const subset = subsetAt(steps, row.step);
+    const [tenant, records, statuses] = await Promise.all([
+      db.client.tenant.findUnique({ where: { tenant_id } }),
+      store.listWorkers(),
+      store.listStatus(tenant_id),
+    ]);
+    if (tenant?.rollout_id !== rollout_id) return null;
+    const placement = placementOf(tenant);
+    const alive = records.filter((worker) => placed(placement, worker));
+    const workers = alive.map((worker) => ({
+      id: worker.id,
+      inside: within(subset, worker),
+      status: statuses.get(worker.id),
+    }));
+    const inside = new Set(workers.filter((worker) => worker.inside).map((worker) => worker.id));
+    const members = [...new Set([...membersOf(row), ...inside])].sort();
+    const at = now();
+    const lost = new Map<string, number>();
+    for (const id of members) {
+      const key = `${rollout_id} ${id}`;
+      if (workers.some((worker) => worker.id === id)) this.#lostSince.delete(key);
+      else {
+        const since = this.#lostSince.get(key) ?? at;
+        this.#lostSince.set(key, since);
+        lost.set(id, at - since);
+      }
+    }
+    const counts =
+      phase === 'baking'
+        ? await readFleet(
+            redis,
+            tenant_id,
+            workers.map((worker) => worker.id),
+          )
+        : null;
+    const baseline = baselineOf(row);
+    const situation: Situation = {
+      ...{ version, phase, step: row.step, steps, rules: rulesOf(row), workers, lost },
+      tried: members.length > 0,
+      bakeOver: row.bake_until !== null && at >= row.bake_until.getTime(),
+      comparison: baseline && counts ? compare(baseline, counts, (id) => inside.has(id)) : null,
+    };
+    return { situation, members, counts };
+  }
+
+  /** What a verdict means for the rows; null: nothing. */
+  #move(row: RolloutRow, verdict: Verdict, members: readonly string[], now: number): Move | null {
+    const at = new Date(now);
+    const { rollout_id, version } = row;
+    const steps = stepsOf(row);
+    switch (verdict.do) {
+      case 'wait': {
+        const waits = verdict.for !== '' && now - row.step_at.getTime() >= PATIENCE_MS;
+        if (!waits || this.#told.get(rollout_id) === verdict.for) return null;
+        this.#told.set(rollout_id, verdict.for);
+        return { data: { reason: verdict.for.slice(0, 1024) }, story: { kind: 'waiting', text: verdict.for } };
+      }
+      case 'bake': {
+        const settle = row.bake_seconds === 0 ? 0 : SETTLE_MS;
+        const bake_until = new Date(now + settle + row.bake_seconds * 1000);
+        return {
+          data: { phase: 'baking', bake_until, baseline: Prisma.DbNull, step_at: at, reason: '' },
+          story: { kind: 'baking', text: `${verdict.text}: watched for ${row.bake_seconds} s` },
+        };
+      }
+      case 'step': {
+        const step = row.step + 1;
+        const part = partName(steps, step);
+        return {
+          data: {
+            ...{ step, phase: 'entering', step_at: at, bake_until: null, baseline: Prisma.DbNull },
+            ...{ reason: '', members: [...members] },
+          },
+          story: { kind: verdict.kind, text: `${verdict.text}; next: ${part}`, details: verdict.details },
+        };
+      }
+      case 'promote': {
+        const text = `${verdict.text}; release ${version} is the stable one`;
+        return {
+          data: { state: 'promoted', reason: text.slice(0, 1024) },
+          end: 'promote',
+          story: { kind: 'promoted', text, details: verdict.details },
+        };
+      }
+      case 'halt': {
+        const text = `${verdict.reason}; all workers go back to release ${row.stable_version}`;
+        return {
+          data: { state: 'halted', reason: verdict.reason.slice(0, 1024) },
+          end: 'revert',
+          story: { kind: 'halted', text, details: verdict.details },
+        };
+      }
+      case 'pause':
+        return {
+          data: { state: 'paused', reason: verdict.reason.slice(0, 1024) },
+          story: { kind: 'paused', text: verdict.reason, details: verdict.details },
+        };
+    }
+  }
+}

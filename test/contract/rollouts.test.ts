@@ -1,0 +1,347 @@
+/** Rollouts on both databases: workers are played, so that each case is what it is at once. */
+import assert from 'node:assert/strict';
+import { after, before, describe, type TestContext, test } from 'node:test';
+import { type TestApi, type TestApiOptions, testApi } from '@arcus/api/testing.ts';
+import { chosen } from '@arcus/control/chosen.ts';
+import { SCHEMA, type TenantStatus } from '@arcus/control/release.ts';
+import type { ConfigStore, WorkerLease } from '@arcus/control/store.ts';
+import { latencyBounds } from '@arcus/gateway/stats.ts';
+import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
+import { type RedisServer, startRedis } from '@arcus/testkit/redis.ts';
+import { until } from '@arcus/testkit/until.ts';
+import { Redis } from 'ioredis';
+
+let maria: MariaDbServer;
+let server: RedisServer;
+let redis: Redis;
+let count = 0;
+before(async () => {
+  [maria, server] = await Promise.all([startMariaDb(), startRedis()]);
+  redis = new Redis(server.url);
+});
+after(async () => {
+  redis?.disconnect();
+  await server?.close();
+  await maria?.close();
+});
+
+const databases = { SQLite: () => undefined, MariaDB: () => maria.urlOf(`rollouts_${++count}`) };
+
+interface Played {
+  lease: WorkerLease;
+  /** What it says of release 2; follows its head otherwise. */
+  refuses: boolean;
+  dead: boolean;
+}
+
+/** Workers that do what heads say, at once. */
+async function fleet(t: TestContext, store: ConfigStore, ids: Record<string, Record<string, string>>) {
+  const workers = new Map<string, Played>();
+  const runs = new Map<string, number>();
+  const stop = new AbortController();
+  for (const [id, labels] of Object.entries(ids)) {
+    const times = { started_at: '2026-01-01T00:00:00Z', reported_at: '2026-01-01T00:00:00Z' };
+    const record = { schema: SCHEMA, id, labels, host: 'h', pid: 1, software: '0', admin: 'a:1' } as const;
+    const lease = await store.leaseWorker({ ...record, ...times, tenants: 0, refused: 0 }, 5);
+    workers.set(id, { lease, refuses: false, dead: false });
+  }
+  const done = (async () => {
+    for await (const event of store.watchHeads(stop.signal)) {
+      const heads = event.type === 'list' ? [...event.heads.values()] : event.type === 'put' ? [event.head] : [];
+      for (const head of heads.filter((one) => one.tenant === 'acme')) {
+        for (const [id, worker] of workers) {
+          if (worker.dead) continue;
+          const version = chosen(head, { id, labels: ids[id]! })?.version;
+          const issues = [{ pointer: '/config/servers/0/listen', message: 'in use', code: 'address_in_use' }];
+          let status: TenantStatus | null = version === undefined ? null : { applied: version };
+          if (worker.refuses && version === 2) status = { applied: runs.get(id) ?? 0, refused: { version, issues } };
+          runs.set(id, status?.applied ?? 0);
+          await worker.lease.report(new Map([['acme', status]])).catch(() => {});
+        }
+      }
+    }
+  })();
+  t.after(async () => {
+    stop.abort();
+    await done;
+    for (const worker of workers.values()) if (!worker.dead) await worker.lease.close();
+  });
+  return {
+    workers,
+    runs: () => Object.fromEntries([...runs].sort()),
+    async kill(id: string) {
+      const worker = workers.get(id)!;
+      worker.dead = true;
+      await worker.lease.close();
+    },
+  };
+}
+
+/** Counts requests of a worker as its statistics would. */
+async function traffic(worker: string, requests: number, errors: number, ms: number): Promise<void> {
+  const key = `arcus:metrics:tenant:acme:${worker}`;
+  const bound = latencyBounds.find((one) => ms <= one);
+  await redis
+    .multi()
+    .hincrby(key, 'tenant::requests', requests)
+    .hincrby(key, 'tenant::errors', errors)
+    .hincrby(key, `tenant::le_${bound}`, requests)
+    .exec();
+}
+
+const four = { 'w-a': { canary: 'yes' }, 'w-b': {}, 'w-c': {}, 'w-d': {} };
+
+for (const [name, fresh] of Object.entries(databases)) {
+  describe(`rollouts, with ${name}`, () => {
+    async function open(t: TestContext, options: TestApiOptions = {}): Promise<TestApi> {
+      await redis.flushall();
+      const database = options.database ?? fresh();
+      const api = await testApi({ redis, ...options, ...(database === undefined ? {} : { database }) });
+      t.after(() => api.close());
+      return api;
+    }
+    /** Release 1 is served, release 2 is held. */
+    async function held(api: TestApi): Promise<void> {
+      await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'Acme' } });
+      const body = { name: 'no', type: 'dummy_deny' };
+      const made = await api.call('POST', '/tenants/acme/escapers?publish=hold', { body });
+      assert.equal(made.headers['arcus-release-state'], 'held', made.text);
+    }
+    const url = '/tenants/acme/rollouts';
+    const start = async (api: TestApi, body: object) => {
+      const made = await api.call('POST', url, { body });
+      assert.equal(made.status, 201, made.text);
+      api.app.context.rollouts.start(20);
+      return made.body as { id: string; notes: string[]; plan: { count: number; of: number }[] };
+    };
+    const state = async (api: TestApi, id: string) => (await api.call('GET', `${url}/${id}`)).body;
+    const ended = (api: TestApi, id: string, wanted: string) =>
+      until(
+        async () => {
+          const now = await state(api, id);
+          return now.state === wanted && now;
+        },
+        { what: `the rollout is ${wanted}` },
+      );
+    const head = async (api: TestApi) => (await api.store.getHead('acme'))!.head;
+
+    test('goes to the labelled workers first, then to all, and becomes the stable release', async (t) => {
+      const api = await open(t);
+      const { runs } = await fleet(t, api.store, four);
+      await held(api);
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 1 });
+      assert.deepEqual(
+        made.plan.map((step) => [step.count, step.of]),
+        [
+          [1, 4],
+          [4, 4],
+        ],
+      );
+      await until(() => JSON.stringify(runs()) === '{"w-a":2,"w-b":1,"w-c":1,"w-d":1}');
+      const early = await head(api);
+      assert.deepEqual([early.stable.version, early.rollout?.version], [1, 2]);
+      const done = await ended(api, made.id, 'promoted');
+      const kinds = done.events.map((event: { kind: string }) => event.kind);
+      assert.deepEqual(kinds, ['started', 'baking', 'baked', 'baking', 'promoted']);
+      assert.match(done.events[2].text, /no request went through it, so nothing is known/);
+      assert.match(done.events[3].text, /4 of 4 workers run release 2/);
+      await until(async () => (await head(api)).stable.version === 2);
+      assert.equal((await head(api)).rollout, undefined);
+      assert.deepEqual(runs(), { 'w-a': 2, 'w-b': 2, 'w-c': 2, 'w-d': 2 });
+      const release = await api.call('GET', '/tenants/acme/releases/2');
+      assert.equal(release.body.state, 'published');
+      assert.deepEqual(
+        release.body.rollouts.map((one: { id: string; state: string }) => [one.id, one.state]),
+        [[made.id, 'promoted']],
+      );
+    });
+
+    test('is halted and taken back by itself when a worker refuses', async (t) => {
+      const api = await open(t);
+      const { workers, runs } = await fleet(t, api.store, four);
+      await held(api);
+      workers.get('w-a')!.refuses = true;
+      const before = (await head(api)).seq;
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 60 });
+      const now = await ended(api, made.id, 'halted');
+      assert.match(now.reason, /w-a refused release 2: \/config\/servers\/0\/listen: in use/);
+      await until(async () => (await head(api)).rollout === undefined);
+      assert.equal((await head(api)).stable.version, 1);
+      assert.ok((await head(api)).seq > before);
+      await until(() => Object.values(runs()).every((version) => version === 1));
+      // What was taken back is still held: nothing publishes it by accident.
+      assert.equal((await api.call('POST', '/tenants/acme/reload')).status, 409);
+      const back = await api.call('POST', '/tenants/acme/rollback', { body: { version: 1 } });
+      assert.equal(back.headers['arcus-release-state'], 'published', back.text);
+      const audit = await api.call('GET', '/tenants/acme/audit');
+      const found = audit.body.items.map(
+        (event: { action: string; actor: string }) => `${event.action} ${event.actor}`,
+      );
+      assert.ok(found.includes('rollout.halted arcus'), String(found));
+    });
+
+    test('is halted when more requests fail than on the other workers, or when they take longer', async (t) => {
+      for (const [halt_on, bad, pattern] of [
+        [{ error_rate: 0.05 }, ['w-a', 100, 12, 10], /12\.0 % of 100 requests failed, 2\.0 % on the stable release/],
+        [{ p99_ms: 100 }, ['w-a', 100, 0, 900], /latency is \d+ ms, \d+ ms on the stable release/],
+      ] as const) {
+        const api = await open(t);
+        await fleet(t, api.store, four);
+        await held(api);
+        await traffic('w-a', 1000, 900, 9000);
+        const made = await start(api, { labels: { canary: 'yes' }, bake_seconds: 600, halt_on });
+        await until(async () => {
+          const row = await api.db.client.rollout.findUnique({ where: { rollout_id: made.id } });
+          return row?.baseline !== null;
+        });
+        await traffic('w-b', 200, 4, 10);
+        await traffic('w-c', 100, 2, 10);
+        await traffic('w-a', 19, 0, 10);
+        assert.equal((await state(api, made.id)).state, 'running', 'too few to say anything');
+        await traffic(...([bad[0], bad[1] - 19, bad[2], bad[3]] as const));
+        const now = await ended(api, made.id, 'halted');
+        assert.match(now.reason, pattern);
+        assert.equal(now.events.at(-1).details.stable.requests, 300);
+      }
+    });
+
+    test('goes on when the numbers are as good as those of the others, whatever was before', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      await traffic('w-a', 1000, 900, 9000);
+      const made = await start(api, {
+        ...{ labels: { canary: 'yes' }, bake_seconds: 1, on_no_traffic: 'continue' },
+        halt_on: { error_rate: 0.05, p99_ms: 100 },
+      });
+      await until(
+        async () => (await api.db.client.rollout.findUnique({ where: { rollout_id: made.id } }))?.baseline !== null,
+      );
+      await traffic('w-a', 50, 1, 20);
+      await traffic('w-b', 50, 1, 20);
+      const now = await ended(api, made.id, 'promoted');
+      assert.match(
+        now.reason,
+        /new release: 50 requests, 2\.0 % failed, 99 % within \d+ ms; stable release: 50 requests/,
+      );
+    });
+
+    test('pauses when a signal is asked for and no request came; a hand may go on, watch again, or take it back', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      const halt_on = { error_rate: 0.05 };
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 1, halt_on });
+      const now = await ended(api, made.id, 'paused');
+      assert.match(now.reason, /no request went through release 2 in step 1 \(canary=yes\): nothing can be said of it/);
+      assert.equal((await api.call('POST', `${url}/${made.id}/pause`)).status, 409);
+      const resumed = await api.call('POST', `${url}/current/resume`);
+      assert.deepEqual([resumed.status, resumed.body.phase, resumed.body.step], [200, 'entering', 1]);
+      await ended(api, made.id, 'paused');
+      const aborted = await api.call('POST', `${url}/${made.id}/abort`);
+      assert.equal(aborted.body.state, 'aborted', aborted.text);
+      assert.equal((await head(api)).rollout, undefined);
+      assert.equal((await api.call('GET', `${url}/current`)).status, 404);
+
+      const again = await start(api, { labels: { canary: 'yes' }, bake_seconds: 600 });
+      const promoted = await api.call('POST', `${url}/current/promote`);
+      assert.deepEqual([promoted.body.id, promoted.body.state], [again.id, 'promoted']);
+      assert.equal((await head(api)).stable.version, 2);
+      const list = await api.call('GET', url);
+      assert.deepEqual(
+        list.body.items.map((one: { id: string; state: string }) => [one.id, one.state]),
+        [
+          [again.id, 'promoted'],
+          [made.id, 'aborted'],
+        ],
+      );
+    });
+
+    test('one at a time: neither a second rollout nor a write comes in between', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      assert.equal((await api.call('POST', url, { body: {} })).status, 404);
+      await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'Acme' } });
+      const nothing = await api.call('POST', url, { body: {} });
+      assert.equal(nothing.status, 409);
+      assert.match(nothing.body.detail, /made with \?publish=hold/);
+      await api.call('POST', '/tenants/acme/escapers?publish=hold', { body: { name: 'no', type: 'dummy_deny' } });
+      assert.equal((await api.call('POST', url, { body: { version: 1 } })).status, 409);
+      const answers = await Promise.all([1, 2, 3].map(() => api.call('POST', url, { body: { bake_seconds: 600 } })));
+      assert.deepEqual(answers.map((answer) => answer.status).sort(), [201, 409, 409]);
+      for (const publish of ['', '?publish=now', '?publish=hold']) {
+        const body = { name: 'b', type: 'dummy_deny' };
+        const write = await api.call('POST', `/tenants/acme/escapers${publish}`, { body });
+        assert.equal(write.status, 409, publish);
+        assert.match(write.body.detail, /is being rolled out: promote or abort it first/);
+      }
+      const faults = await api.call('POST', url, { body: { percent: 50, labels: { a: 'b' }, steps: [40, 30] } });
+      assert.equal(faults.status, 422);
+      assert.deepEqual(faults.body.errors.map((fault: { pointer: string }) => fault.pointer).sort(), [
+        '/labels',
+        '/steps/0',
+        '/steps/1',
+      ]);
+    });
+
+    test('a fleet of one is told that it cannot be split, and when it takes the release', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, { 'w-b': {} });
+      await held(api);
+      const made = await start(api, { steps: [0.01, 100], bake_seconds: 600, halt_on: { error_rate: 0.1 } });
+      assert.match(
+        made.notes[0]!,
+        /There is one worker \(w-b\): it cannot be split.*step 2 of 2 \(100 %\).*nothing to compare/,
+      );
+      const skipped = await until(async () => {
+        const now = await state(api, made.id);
+        return now.step === 2 && now.phase === 'baking' && now;
+      });
+      const story = skipped.events.find((event: { kind: string }) => event.kind === 'skipped');
+      assert.match(story.text, /step 1 \(0\.01 %\) takes none of the 1 workers: nothing was tried/);
+    });
+
+    test('a worker that takes the release and dies is not counted as fine', async (t) => {
+      const api = await open(t);
+      const { kill, runs } = await fleet(t, api.store, four);
+      await held(api);
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 2 });
+      await until(() => runs()['w-a'] === 2);
+      await until(async () => (await state(api, made.id)).phase === 'baking');
+      await kill('w-a');
+      await until(async () => {
+        const row = await api.db.client.rollout.findUnique({ where: { rollout_id: made.id } });
+        return row!.bake_until!.getTime() < Date.now() - 500;
+      });
+      const now = await state(api, made.id);
+      assert.deepEqual([now.state, now.step], ['running', 1]);
+    });
+
+    test('goes on where it was when the service that drove it is gone', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 1 });
+      await until(async () => (await state(api, made.id)).phase === 'baking');
+      await api.app.context.rollouts.close();
+      const second = await open(t, { store: api.store, database: api.database });
+      second.app.context.rollouts.start(20);
+      await ended(api, made.id, 'promoted');
+      await until(async () => (await head(api)).stable.version === 2);
+    });
+
+    test('two services drive it once', async (t) => {
+      if (name === 'SQLite') return t.skip('one process at a time');
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      const second = await open(t, { store: api.store, database: api.database });
+      second.app.context.rollouts.start(5);
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [50, 100], bake_seconds: 0 });
+      const now = await ended(api, made.id, 'promoted');
+      const kinds = now.events.map((event: { kind: string }) => event.kind);
+      assert.equal(kinds.filter((kind: string) => kind === 'promoted').length, 1);
+      assert.equal(kinds.filter((kind: string) => kind === 'baked').length, 2);
+    });
+  });
+}
