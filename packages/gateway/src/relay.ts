@@ -34,8 +34,8 @@ export class Relay extends WheelEntry {
     this.#upstream = upstream;
     this.#options = options;
     this.#lastActive = options.wheel.tick;
-    client.receiver = this.#side(client, upstream, true);
-    upstream.receiver = this.#side(upstream, client, false);
+    client.receiver = new Side(this, client, upstream, true);
+    upstream.receiver = new Side(this, upstream, client, false);
     options.wheel.arm(this, options.idleMs);
     // Either may have died before this relay was there to hear of it.
     if (client.destroyed) client.receiver.onClose(null);
@@ -61,48 +61,74 @@ export class Relay extends WheelEntry {
     this.#upstream.destroy();
   }
 
-  #side(from: ByteStream, to: ByteStream, client: boolean): StreamReceiver {
-    const options = this.#options;
-    let ended = false;
-    let closed = false;
-    return {
-      onData: (chunk, borrowed) => {
-        this.#lastActive = options.wheel.tick;
-        const size = chunk.length;
-        if (client) options.moved(size, 0);
-        else options.moved(0, size);
-        if (!to.write(chunk, borrowed)) from.pause();
-      },
-      onEnd: () => {
-        ended = true;
-        to.end();
-      },
-      // What was written to this side has left: the other may be read again.
-      onDrain: () => {
-        if (this.#open === 1) options.wheel.arm(this, LINGER_MS);
-        else to.resume();
-      },
-      onClose: (error) => {
-        if (closed) return;
-        closed = true;
-        this.#open--;
-        if (error) {
-          this.#reason ||= client ? 'client reset' : 'upstream reset';
-          if (!to.destroyed) to.reset();
-        } else if (!to.destroyed) {
-          if (ended) {
-            // RFC 9110 section 9.3.6: deliver what is outstanding, however slowly it is read, then close.
-            to.end();
-            to.resume();
-            options.wheel.arm(this, to.blocked ? options.idleMs : LINGER_MS);
-          } else to.reset(); // Cut by us.
-        }
-        if (this.#open === 0 && !this.#finished) {
-          this.#finished = true;
-          options.wheel.forget(this);
-          options.done(this.#reason);
-        }
-      },
-    };
+  /** Its sides' own. */
+  moved(size: number, client: boolean): void {
+    this.#lastActive = this.#options.wheel.tick;
+    if (client) this.#options.moved(size, 0);
+    else this.#options.moved(0, size);
+  }
+
+  /** Its sides' own: what was written to a side has left, `other` may be read again. */
+  drained(other: ByteStream): void {
+    if (this.#open === 1) this.#options.wheel.arm(this, LINGER_MS);
+    else other.resume();
+  }
+
+  /** Its sides' own: one stream is gone; `ended` when it had sent its FIN before. */
+  closed(error: Error | null, ended: boolean, client: boolean, other: ByteStream): void {
+    const { wheel, idleMs } = this.#options;
+    this.#open--;
+    if (error) {
+      this.#reason ||= client ? 'client reset' : 'upstream reset';
+      if (!other.destroyed) other.reset();
+    } else if (!other.destroyed) {
+      if (ended) {
+        // RFC 9110 section 9.3.6: deliver what is outstanding, however slowly it is read, then close.
+        other.end();
+        other.resume();
+        wheel.arm(this, other.blocked ? idleMs : LINGER_MS);
+      } else other.reset(); // Cut by us.
+    }
+    if (this.#open > 0 || this.#finished) return;
+    this.#finished = true;
+    wheel.forget(this);
+    this.#options.done(this.#reason);
+  }
+}
+
+/** What one of the two streams tells. */
+class Side implements StreamReceiver {
+  readonly #relay: Relay;
+  readonly #from: ByteStream;
+  readonly #to: ByteStream;
+  readonly #client: boolean;
+  #ended = false;
+  #closed = false;
+
+  constructor(relay: Relay, from: ByteStream, to: ByteStream, client: boolean) {
+    this.#relay = relay;
+    this.#from = from;
+    this.#to = to;
+    this.#client = client;
+  }
+
+  onData(chunk: Buffer, borrowed: boolean): void {
+    this.#relay.moved(chunk.length, this.#client);
+    if (!this.#to.write(chunk, borrowed)) this.#from.pause();
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    this.#to.end();
+  }
+
+  onDrain(): void {
+    this.#relay.drained(this.#to);
+  }
+
+  onClose(error: Error | null): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#relay.closed(error, this.#ended, this.#client, this.#to);
   }
 }

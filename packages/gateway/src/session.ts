@@ -109,7 +109,8 @@ export class LiveSession implements Session {
   readonly target: Target;
   readonly authority: string;
   readonly path: string;
-  readonly credentials: string;
+  /** '' once they were looked at: nothing keeps them longer than it must. */
+  credentials: string;
   readonly started: number;
   user = '';
   user_group = '';
@@ -176,6 +177,7 @@ export class LiveSession implements Session {
     const group = this.context.userGroup;
     if (group === null) return null;
     const credentials = this.credentials;
+    this.credentials = '';
     if (!/^basic /i.test(credentials)) throw new GatewayError('auth_required');
     const user = group.authenticate(credentials.slice(6).trim());
     return user instanceof Promise ? user.then((u) => this.#identified(u)) : this.#identified(user);

@@ -65,6 +65,8 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   #closing = false;
   #ended = false;
   #draining = false;
+  /** Draining, and yet one request more is taken. */
+  #patient = false;
   #reading = false;
   #lastText = '';
   #lastAuthority: Authority | null = null;
@@ -152,9 +154,11 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     else this.#refuse(new GatewayError('request_timeout', 'the request head did not arrive in time'), null);
   }
 
-  drain(): void {
+  /** A client that sends while we close meets a reset: who is patient lets it ask once more and tells it so. */
+  drain(patient = false): void {
     this.#draining = true;
-    if (this.#exchange === null && this.#pending === '') this.close();
+    this.#patient = patient;
+    if (!patient && this.#exchange === null && this.#pending === '') this.close();
   }
 
   destroy(): void {
@@ -171,7 +175,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     if (!this.#headBegun) this.arm(this.#server.context.limits.keepalive_idle_ms);
     this.stream.resume();
     if (this.#pending !== '') this.#read();
-    else if (this.last) this.close();
+    else if (this.last && !(this.#patient && !this.#ended)) this.close();
   }
 
   /** The stream now belongs to a relay; this connection only keeps its place among the open ones. */

@@ -2,8 +2,9 @@
 import type { RequestHead } from '@arcus/protocol/http1/request.ts';
 import { errorTable, GatewayError } from '../errors.ts';
 import type { Egress } from '../kind.ts';
-import { Relay } from '../relay.ts';
+import { Relay, type RelayOptions } from '../relay.ts';
 import type { LiveSession } from '../session.ts';
+import type { Wheel } from '../wheel.ts';
 import { errorAnswer } from './answer.ts';
 import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
 
@@ -11,10 +12,14 @@ const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n';
 /** Bytes that a client may send ahead of our answer. */
 const MAX_EARLY = 64 * 1024;
 
-export class Tunnel implements Exchange {
+/** In the place of what came early, once it has gone on. */
+const NONE: Buffer[] = [];
+
+export class Tunnel implements Exchange, RelayOptions {
   readonly #connection: HttpConnection;
   readonly #context: HttpServerContext;
-  readonly #head: RequestHead;
+  /** Null once the tunnel is open: its text is not kept for as long as the tunnel lives. */
+  #head: RequestHead | null;
   readonly #session: LiveSession;
   #egress: Egress | null = null;
   #early: Buffer[] = [];
@@ -38,7 +43,7 @@ export class Tunnel implements Exchange {
     const { limits } = this.#context;
     this.#connection.arm(limits.response_head_ms);
     try {
-      if (this.#head.hasBody) throw new GatewayError('bad_request', 'CONNECT with a body');
+      if (this.#head!.hasBody) throw new GatewayError('bad_request', 'CONNECT with a body');
       const way = this.#session.admit();
       if (way instanceof Promise)
         way.then(
@@ -148,29 +153,16 @@ export class Tunnel implements Exchange {
     const session = this.#session;
     const connection = this.#connection;
     const egress = this.#egress!;
-    const { stats, wheel } = this.#context.services;
+    const { stats } = this.#context.services;
     const { tenant, server } = this.#context.counters;
     connection.detach();
     stats.settling.add(session);
     tenant.active++;
     server.active++;
-    new Relay(connection.stream, egress.stream, {
-      wheel,
-      idleMs: this.#context.limits.tunnel_idle_ms,
-      moved: (a, b) => {
-        session.bytes_in += a;
-        session.bytes_out += b;
-      },
-      done: () => {
-        tenant.active--;
-        server.active--;
-        stats.settling.delete(session);
-        session.record(null);
-        egress.release(false);
-        connection.detached();
-      },
-    });
-    const early = this.#early.splice(0);
+    this.#head = null;
+    new Relay(connection.stream, egress.stream, this);
+    const early = this.#early;
+    this.#early = NONE;
     if (early.length > 0) {
       const bytes = Buffer.concat(early);
       session.bytes_in += bytes.length;
@@ -181,8 +173,32 @@ export class Tunnel implements Exchange {
     if (this.#siteEnded) egress.stream.receiver.onEnd();
   }
 
+  get wheel(): Wheel {
+    return this.#context.services.wheel;
+  }
+
+  get idleMs(): number {
+    return this.#context.limits.tunnel_idle_ms;
+  }
+
+  moved(fromClient: number, fromUpstream: number): void {
+    this.#session.bytes_in += fromClient;
+    this.#session.bytes_out += fromUpstream;
+  }
+
+  done(): void {
+    const { counters, services } = this.#context;
+    counters.tenant.active--;
+    counters.server.active--;
+    services.stats.settling.delete(this.#session);
+    this.#session.record(null);
+    this.#egress!.release(false);
+    this.#connection.detached();
+  }
+
   #fail(error: unknown): void {
-    if (this.#finished) return;
+    const head = this.#head;
+    if (this.#finished || head === null) return;
     const known =
       error instanceof GatewayError
         ? error
@@ -193,11 +209,11 @@ export class Tunnel implements Exchange {
       known.status === 407 &&
       this.#early.length === 0 &&
       this.#connection.takePending().length === 0 &&
-      !this.#head.hasBody &&
-      this.#head.persistent &&
-      this.#head.minor === 1 &&
+      !head.hasBody &&
+      head.persistent &&
+      head.minor === 1 &&
       !this.#connection.last;
-    const answer = errorAnswer(known, this.#head, {
+    const answer = errorAnswer(known, head, {
       worker: this.#context.services.worker,
       realm: this.#context.realm,
       persist,

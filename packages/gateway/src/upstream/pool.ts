@@ -171,15 +171,24 @@ const gone: StreamReceiver = { onData() {}, onEnd() {}, onDrain() {}, onClose() 
 
 /** A connection that carries one tunnel and is never used again. */
 export function tunnelEgress(stream: ByteStream, escaper: string, peer: string): Egress {
-  return {
-    stream,
-    escaper,
-    form: 'origin',
-    headers: '',
-    reused: false,
-    peer,
-    release() {
-      stream.destroy();
-    },
-  };
+  return new TunnelEgress(stream, escaper, peer);
+}
+
+class TunnelEgress implements Egress {
+  readonly stream: ByteStream;
+  readonly escaper: string;
+  readonly peer: string;
+  readonly form = 'origin';
+  readonly headers = '';
+  readonly reused = false;
+
+  constructor(stream: ByteStream, escaper: string, peer: string) {
+    this.stream = stream;
+    this.escaper = escaper;
+    this.peer = peer;
+  }
+
+  release(): void {
+    this.stream.destroy();
+  }
 }
