@@ -347,6 +347,19 @@ for (const [kind, makePlace] of Object.entries({ etcd: etcdPlace, file: filePlac
       await second.close();
     });
 
+    test('a worker that leaves says so until its lease runs out, and does not speak for a newer one', async () => {
+      const lease = await store.leaseWorker(worker('w-3'), 30);
+      await lease.close({ ...worker('w-3'), left: true });
+      assert.equal((await other.listWorkers()).find((record) => record.id === 'w-3')?.left, true);
+      await place.expireWorker('w-3');
+      assert.deepEqual(await other.listWorkers(), []);
+      const old = await store.leaseWorker(worker('w-3'), 30);
+      const next = await other.leaseWorker(worker('w-3', 7), 30);
+      await old.close({ ...worker('w-3'), left: true });
+      assert.deepEqual(await store.listWorkers(), [worker('w-3', 7)]);
+      await next.close();
+    });
+
     test('a worker that comes back to life says again what it runs', async () => {
       const lease = await store.leaseWorker(worker('phoenix'), 1);
       await lease.report(new Map([['acme', { applied: 3 }]]));

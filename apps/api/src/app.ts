@@ -20,6 +20,7 @@ import { tenantRoutes } from './features/tenants/routes.ts';
 import { tokenRoutes } from './features/tokens/routes.ts';
 import { verifyToken } from './features/tokens/store.ts';
 import { userRoutes } from './features/users/routes.ts';
+import { Fleet } from './features/workers/fleet.ts';
 import { workerRoutes } from './features/workers/routes.ts';
 import { Problem } from './http/problem.ts';
 import { auth } from './plugins/auth.ts';
@@ -45,9 +46,11 @@ export async function buildApp(deps: Deps): Promise<App> {
   const changes = new Changes(deps);
   const publisher = new Publisher(deps);
   const drafts = new Drafts({ ...deps, changes });
-  const retention = new Retention({ ...deps, rules: deps.retention, expire: () => drafts.expire() });
+  const fleet = new Fleet(deps);
+  const expire = () => Promise.all([drafts.expire(), fleet.expire()]);
+  const retention = new Retention({ ...deps, rules: deps.retention, expire });
   const rollouts = new RolloutEngine({ ...deps, changes, publisher });
-  const context: Context = { ...deps, changes, publisher, rollouts, drafts, retention };
+  const context: Context = { ...deps, changes, publisher, rollouts, drafts, retention, fleet };
 
   const http = Fastify({
     loggerInstance: log,
@@ -117,6 +120,7 @@ export async function buildApp(deps: Deps): Promise<App> {
     context,
     async close() {
       await http.close();
+      await fleet.close();
       await retention.close();
       await rollouts.close();
       await publisher.close();

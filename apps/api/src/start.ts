@@ -70,6 +70,7 @@ export async function startApi(env: ApiEnv, given: StartDeps = {}): Promise<Runn
     app.context.publisher.start();
     app.context.rollouts.start();
     app.context.retention.start();
+    app.context.fleet.start();
     return { url, app, db, close };
   } catch (error) {
     await close();

@@ -3,12 +3,12 @@ import type { Output } from './output.ts';
 /** What one worker says of one tenant, as the API puts it. */
 export interface WorkerState {
   readonly worker: string;
-  readonly state: 'applied' | 'refused' | 'lagging' | 'silent';
+  readonly state: 'applied' | 'refused' | 'lagging' | 'silent' | 'lost';
   readonly applied: number;
   readonly refused: { version: number; issues: { pointer: string; message: string }[] } | null;
 }
 
-const colours = { applied: 'green', refused: 'red', lagging: 'yellow', silent: 'yellow' } as const;
+const colours = { applied: 'green', refused: 'red', lagging: 'yellow', silent: 'yellow', lost: 'red' } as const;
 
 /** One line a worker, and below it why it refused. */
 export function printWorkers(out: Output, workers: readonly WorkerState[]): void {

@@ -317,7 +317,12 @@ test('a worker that is stopped finishes what runs, takes nothing new, and stops 
   void worker.close({ now: true });
   await within(closed, 'the worker stops');
   assert.equal(await tunnel.closed(), 'reset');
-  assert.deepEqual(await store.listWorkers(), []);
+  const left = await store.listWorkers();
+  assert.deepEqual(
+    left.map((record) => record.left),
+    [true],
+    'it said goodbye',
+  );
 });
 
 test('an admin address that is taken is a clear error', async (t) => {

@@ -42,7 +42,7 @@ interface Parts {
  * be had.
  */
 export function startWorker(env: WorkerEnv, deps: WorkerDeps = {}): Promise<Worker> {
-  return compose(env, deps, (parts, hooks) =>
+  return compose(env, deps, 1, (parts, hooks) =>
     openDataPlane({ ...parts, ...hooks, snapshotDir: snapshotFolder(env, parts.id) }),
   );
 }
@@ -54,6 +54,7 @@ export async function startSupervised(env: WorkerEnv, deps: WorkerDeps = {}): Pr
   return compose(
     env,
     deps,
+    processesOf(env),
     async (parts, hooks) => new ProcessGroup({ ...parts, ...hooks, processes: processesOf(env) }),
   );
 }
@@ -63,6 +64,7 @@ type Behind = Pick<DataPlane, 'start' | 'close' | keyof import('./data-plane.ts'
 async function compose(
   env: WorkerEnv,
   deps: WorkerDeps,
+  processes: number,
   open: (parts: Parts, hooks: Hooks) => Promise<Behind>,
 ): Promise<Worker> {
   const log = deps.log ?? pino({ level: env.ARCUS_LOG_LEVEL, base: null });
@@ -80,7 +82,7 @@ async function compose(
       report: (tenant, status) => front.report(tenant, status),
       onHeard: () => front.heard(),
     });
-    front = await startFront({ ...parts, plane });
+    front = await startFront({ ...parts, plane, processes });
   } catch (error) {
     await plane?.close({ now: true });
     await release();

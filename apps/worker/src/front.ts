@@ -30,9 +30,11 @@ export interface FrontOptions {
   readonly store: ConfigStore;
   readonly log: Logger;
   readonly plane: Plane;
+  /** How many there are behind it. */
+  readonly processes: number;
 }
 
-export async function startFront({ env, id, store, log, plane }: FrontOptions): Promise<Front> {
+export async function startFront({ env, id, store, log, plane, processes }: FrontOptions): Promise<Front> {
   const startedAt = new Date().toISOString();
   let leaving = false;
   let heard = Date.now();
@@ -54,6 +56,8 @@ export async function startFront({ env, id, store, log, plane }: FrontOptions): 
       reported_at: new Date().toISOString(),
       admin: formatAddress(env.ARCUS_ADMIN_LISTEN),
       ...plane.counts,
+      processes,
+      store_seen_at: new Date(heard).toISOString(),
     }),
   });
   const redis = env.ARCUS_REDIS_URL

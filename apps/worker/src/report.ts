@@ -30,6 +30,7 @@ export class Reporter {
   #sending = false;
   #failures = 0;
   #said = '';
+  #saidAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: ReporterOptions) {
@@ -49,12 +50,16 @@ export class Reporter {
     this.#schedule(GATHER_MS);
   }
 
-  /** Gives up the lease, so that the worker is known to be gone at once. */
+  /** Says goodbye: the worker is known to be gone at once, and not to be lost. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#recordTimer);
     clearTimeout(this.#timer);
-    await this.#lease?.close().catch(() => {});
+    await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    await this.#lease?.close({ ...this.#options.record(), left: true }).catch(() => {});
   }
 
   #schedule(ms: number): void {
@@ -75,15 +80,18 @@ export class Reporter {
       this.#lease ??= await this.#options.store.leaseWorker(record, LEASE_SECONDS);
       const lease = this.#lease;
       if (this.#closed) {
-        await lease.close();
+        await this.#leave();
         return;
       }
-      const { reported_at: _, ...facts } = record;
+      const { reported_at: _, store_seen_at: _1, ...facts } = record;
       const said = JSON.stringify(facts);
-      if (said !== this.#said) await lease.update(record);
-      this.#said = said;
+      if (said !== this.#said || performance.now() - this.#saidAt >= RECORD_MS / 2) {
+        // Also when nothing changed: it says how old the worker's view of the store is.
+        await lease.update(record);
+        this.#said = said;
+        this.#saidAt = performance.now();
+      }
       if (batch.size > 0) await lease.report(batch);
-      else await this.#options.store.ping();
       this.#options.onHeard();
       if (this.#failures > 0) this.#options.log.info('the store takes reports again');
       this.#failures = 0;

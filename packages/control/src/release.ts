@@ -105,5 +105,8 @@ export const WorkerRecord = z.strictObject({
   admin: z.string().describe('host:port of its admin listener'),
   tenants: z.int().describe('How many tenants it serves'),
   refused: z.int().describe('For how many of them it refused the newest release'),
+  processes: z.int().min(1).optional().describe('How many processes it is'),
+  store_seen_at: z.iso.datetime().optional().describe('When the store last told it something: how old its view is'),
+  left: z.literal(true).optional().describe('It stopped as it should, and is not lost'),
 });
 export type WorkerRecord = z.output<typeof WorkerRecord>;

@@ -55,8 +55,11 @@ export interface WorkerLease {
    * by itself when the lease was lost (store down, frozen process) and is taken anew.
    */
   report(statuses: ReadonlyMap<string, TenantStatus | null>): Promise<void>;
-  /** Removes the record and all statuses. */
-  close(): Promise<void>;
+  /**
+   * Removes the record and all statuses. With `last`, that record is said instead and stays until the lease runs out by
+   * itself, so that nobody takes a worker that left for one that was lost.
+   */
+  close(last?: WorkerRecord): Promise<void>;
 }
 
 /** A head that is there and makes no sense. Whoever knows the right one may replace it: `putHead` with `revision`. */

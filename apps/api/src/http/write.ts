@@ -4,7 +4,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Context } from '../deps.ts';
 import type { Changed, Origin } from '../features/releases/change.ts';
-import { type Fleet, Summary, WorkerState, waitForAnswers } from '../features/releases/status.ts';
+import { placementOf } from '../features/releases/head.ts';
+import type { TenantRow } from '../features/releases/state.ts';
+import { type Answers, everywhere, Summary, WorkerState, waitForAnswers } from '../features/releases/status.ts';
 import { Problem } from './problem.ts';
 
 /** Bytes of a whole config document: lists of users and rules are long. */
@@ -89,7 +91,7 @@ export async function finish(
   reply.header('arcus-release', String(version));
   reply.header('arcus-release-state', result.state);
   if (query.wait !== 'acked' || version === 0 || held) return result;
-  const answered = await acknowledged(context, request, tenant_id, version, query.timeout, live);
+  const answered = await acknowledged(context, request, changed.state.row, query.timeout, live);
   reply.header('arcus-release-state', 'acked');
   return { ...result, state: 'acked', ...answered };
 }
@@ -102,19 +104,20 @@ async function isLive({ db, publisher }: Context, tenant_id: string, version: nu
 }
 
 async function acknowledged(
-  { store }: Context,
+  context: Context,
   request: FastifyRequest,
-  tenant_id: string,
-  version: number,
+  row: TenantRow,
   timeout: number,
   live: boolean,
-): Promise<Fleet> {
+): Promise<Answers> {
+  const { tenant_id, version } = row;
   const gone = new AbortController();
   const onClose = () => gone.abort();
   request.raw.socket?.once('close', onClose);
-  let fleet: Fleet;
+  let answers: Answers;
   try {
-    fleet = await waitForAnswers(store, tenant_id, version, timeout, gone.signal);
+    const wanted = everywhere(version, placementOf(row));
+    answers = await waitForAnswers(context, tenant_id, wanted, timeout, gone.signal);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     const extra = { release: version, state: live ? 'published' : 'pending' };
@@ -124,8 +127,8 @@ async function acknowledged(
   } finally {
     request.raw.socket?.off('close', onClose);
   }
-  const { summary, workers } = fleet;
-  if (summary.converged) return fleet;
+  const { summary, workers } = answers;
+  if (summary.converged) return answers;
   const extra = { release: version, state: live ? 'published' : 'pending', summary, workers };
   const faults = workers.flatMap((w) =>
     w.state === 'refused'
@@ -135,8 +138,12 @@ async function acknowledged(
   if (summary.refused > 0) {
     throw new Problem('release_refused', names('refused by', workers, 'refused'), { extra, faults });
   }
-  const detail = summary.workers === 0 ? 'no worker is alive' : names('no answer from', workers, 'silent', 'lagging');
-  throw new Problem('release_unacknowledged', `Within ${timeout} ms: ${detail}`, { extra });
+  const missing = [
+    ...(summary.workers === 0 ? ['no worker is alive'] : []),
+    ...(summary.silent + summary.lagging > 0 ? [names('no answer from', workers, 'silent', 'lagging')] : []),
+    ...(summary.lost > 0 ? [names('lost:', workers, 'lost')] : []),
+  ];
+  throw new Problem('release_unacknowledged', `Within ${timeout} ms: ${missing.join('; ')}`, { extra });
 }
 
 const names = (what: string, workers: readonly WorkerState[], ...states: WorkerState['state'][]): string =>

@@ -72,18 +72,29 @@ export class EtcdLease implements WorkerLease {
     return changed ? this.#turn() : Promise.resolve();
   }
 
-  async close(): Promise<void> {
+  async close(last?: WorkerRecord): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#running;
-    if (this.#lease === undefined) return;
+    const lease = this.#lease;
+    if (lease === undefined) return;
     try {
-      await this.#client.call(methods.revoke, { ID: this.#lease });
+      if (last) await this.#sayLast(last, lease);
+      else await this.#client.call(methods.revoke, { ID: lease });
     } catch (error) {
       // Then the time runs out by itself.
       if (!(error instanceof StoreUnavailable)) throw error;
     }
+  }
+
+  /** Only over our own record: a newer process of the same name may be there already. */
+  async #sayLast(last: WorkerRecord, lease: string): Promise<void> {
+    const key = Buffer.from(this.#keys.worker(last.id));
+    await this.#client.call(methods.txn, {
+      compare: [{ result: 'EQUAL', target: 'LEASE', key, lease }],
+      success: [{ request_put: { key, value: Buffer.from(encode(last)), lease } }],
+    });
   }
 
   #turn(): Promise<void> {

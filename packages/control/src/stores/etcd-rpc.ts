@@ -40,10 +40,11 @@ export type RequestOp =
 
 export interface Compare {
   result: 'EQUAL' | 'GREATER';
-  target: 'CREATE' | 'MOD';
+  target: 'CREATE' | 'MOD' | 'LEASE';
   key: Buffer;
   create_revision?: Int64;
   mod_revision?: Int64;
+  lease?: Int64;
 }
 
 export interface TxnRequest {

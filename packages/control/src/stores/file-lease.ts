@@ -131,7 +131,7 @@ export function openFileLeases(root: string, writer: Writer): FileLeases {
           }
           return inTurn(say);
         },
-        async close() {
+        async close(last) {
           if (closed) return;
           clearInterval(timer);
           open.delete(handle);
@@ -140,7 +140,9 @@ export function openFileLeases(root: string, writer: Writer): FileLeases {
             const bytes = await readOrNull(workerFile(id));
             // A newer process of the same name lives there now.
             if (bytes && unseal(bytes, id).word !== lease) return;
-            await remove(workerFile(id));
+            // Nobody touches it any more: it is too old when the time of the lease is over.
+            if (last) await writer.replace(workerFile(id), seal(encode({ ttl: ttlSeconds, record: last }), lease));
+            else await remove(workerFile(id));
             for (const tenant of statuses.keys()) await remove(statusFile(tenant, id));
           });
         },

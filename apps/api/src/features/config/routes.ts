@@ -1,3 +1,4 @@
+import { chosen } from '@arcus/control/chosen.ts';
 import { entriesOf } from '@arcus/gateway/check.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -7,23 +8,30 @@ import { GLOBAL, TenantParams } from '../../http/ids.ts';
 import { notFound } from '../../http/problem.ts';
 import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
+import { placementOf, wantedHead } from '../releases/head.ts';
 import type { TenantState } from '../releases/state.ts';
-import { fleetOf, Summary, WorkerState } from '../releases/status.ts';
+import { answersOf, everywhere, Summary, WorkerState } from '../releases/status.ts';
 import { globalTarget, liveTarget } from '../targets/live.ts';
 import { documentRoutes } from './document.ts';
+
+const ReleaseState = z.enum(['none', 'published', 'pending', 'held']);
+type ReleaseState = z.output<typeof ReleaseState>;
 
 const ConfigStatus = z
   .object({
     tenant_id: z.string(),
     version: z.int().describe('The newest release'),
-    state: z.enum(['none', 'published', 'pending']).describe('none: there is no release yet'),
+    stable_version: z.int().describe('The release that is served where no newer one is rolled out'),
+    state: ReleaseState.describe(
+      'Of the newest release; none: there is none yet; held: it is not published, or rolled out step by step',
+    ),
     summary: Summary,
     workers: z.array(WorkerState),
   })
   .meta({ id: 'ConfigStatus' });
 
 export function configRoutes(context: Context): FastifyPluginAsyncZod {
-  const { db, changes, store } = context;
+  const { db, changes } = context;
 
   const reload = async (request: FastifyRequest, reply: FastifyReply, tenant_id: string) => {
     const query = request.query as z.output<typeof WriteQuery>;
@@ -43,16 +51,22 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
   };
 
   const status = async (tenant_id: string) => {
-    const row = await db.client.tenant.findUnique({ where: { tenant_id }, select: { version: true } });
+    const row = await db.client.tenant.findUnique({ where: { tenant_id } });
     if (!row) throw notFound();
-    const { version } = row;
+    const { version, stable_version } = row;
     const where = { tenant_id_version: { tenant_id, version } };
-    const [release, fleet] = await Promise.all([
+    const [release, wanted] = await Promise.all([
       db.client.release.findUnique({ where, select: { state: true } }),
-      fleetOf(store, tenant_id, version),
+      wantedHead(db.client, tenant_id),
     ]);
-    const state = release === null ? 'none' : release.state === 'pending' ? 'pending' : 'published';
-    return { tenant_id, version, state, ...fleet } as const;
+    const answers = await answersOf(
+      context,
+      tenant_id,
+      wanted ? (worker) => chosen(wanted.head, worker)?.version ?? null : everywhere(0, placementOf(row)),
+    );
+    const state: ReleaseState =
+      release === null ? 'none' : release.state === 'superseded' ? 'published' : release.state;
+    return { tenant_id, version, stable_version, state, ...answers };
   };
 
   return async (app) => {

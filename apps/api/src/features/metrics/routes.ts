@@ -110,7 +110,7 @@ export function metricsRoutes(context: Context): FastifyPluginAsyncZod {
         const { tenant_id } = request.params;
         await mustExist(context, tenant_id);
         const workers = await store.listWorkers().then(
-          (records) => records.map((record) => record.id),
+          (records) => records.filter((record) => !record.left).map((record) => record.id),
           () => null,
         );
         const [[totals], by] = await Promise.all([

@@ -49,7 +49,7 @@ test('config/status tells per worker what it runs, and what it refused and why',
   );
   assert.deepEqual(body.workers[1].refused.issues, [refusal]);
   const { converged, ...counts } = body.summary;
-  assert.deepEqual(counts, { workers: 3, applied: 1, refused: 1, lagging: 0, silent: 1 });
+  assert.deepEqual(counts, { workers: 3, applied: 1, refused: 1, lagging: 0, silent: 1, lost: 0 });
   assert.equal(converged, false);
 
   const workers = await api.call('GET', '/workers?limit=2');

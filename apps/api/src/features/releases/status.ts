@@ -1,17 +1,22 @@
-/** Who runs what: the store's live workers held against a tenant's newest release. */
-import type { TenantStatus, WorkerRecord } from '@arcus/control/release.ts';
+/** Who runs what: the workers of a tenant's placement held against the release that each shall run. */
+import { type Chooser, placed } from '@arcus/control/chosen.ts';
+import type { HeadBody, TenantStatus } from '@arcus/control/release.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import { z } from 'zod';
+import { Timestamp } from '../../http/ids.ts';
+import type { Fleet, KnownWorker } from '../workers/fleet.ts';
 
 export const WorkerState = z
   .object({
     worker: z.string().describe('Id of the worker'),
     state: z
-      .enum(['applied', 'refused', 'lagging', 'silent'])
+      .enum(['applied', 'refused', 'lagging', 'silent', 'lost'])
       .describe(
-        'applied: runs this version; refused: has said why not; lagging: runs an older one; silent: said nothing',
+        'applied: runs the version it shall run; refused: has said why not; lagging: runs another one; ' +
+          'silent: said nothing; lost: shows no sign of life, and did not say goodbye',
       ),
-    applied: z.int().describe('The version that serves there now, 0 when none does'),
+    wanted: z.int().describe('The version that it shall run'),
+    applied: z.int().describe('The version that serves there now, 0 when none does or nobody knows'),
     refused: z
       .object({
         version: z.int(),
@@ -20,85 +25,136 @@ export const WorkerState = z
       .nullable()
       .describe('The newest release that it refused, and why'),
     labels: z.record(z.string(), z.string()),
+    host: z.string(),
+    processes: z.int().describe('How many processes it is'),
     reported_at: z.string().describe('When the worker last said how it is, RFC 3339'),
+    last_seen_at: Timestamp.describe('Its last sign of life; of one that is alive: now'),
+    store_age_ms: z.int().nullable().describe('How old its view of the store is, ms; null when it does not say'),
   })
   .meta({ id: 'WorkerState' });
 export type WorkerState = z.output<typeof WorkerState>;
 
 export const Summary = z
   .object({
-    workers: z.int().describe('Live workers'),
+    workers: z.int().describe('Live workers that shall run the tenant'),
     applied: z.int(),
     refused: z.int(),
     lagging: z.int(),
     silent: z.int(),
-    converged: z.boolean().describe('There is at least one live worker, and all of them run this version'),
+    lost: z.int().describe('Workers that are gone without goodbye: not among `workers`, and not fine'),
+    converged: z
+      .boolean()
+      .describe('There is at least one live worker, all of them run what they shall run, and none is lost'),
   })
   .meta({ id: 'ReleaseSummary' });
 export type Summary = z.output<typeof Summary>;
 
-export interface Fleet {
+export interface Answers {
   workers: WorkerState[];
   summary: Summary;
 }
 
-/** Every live worker's answer to `version` of the tenant. Throws StoreUnavailable. */
-export async function fleetOf(store: ConfigStore, tenant_id: string, version: number): Promise<Fleet> {
-  const [records, statuses] = await Promise.all([store.listWorkers(), store.listStatus(tenant_id)]);
-  const workers = records
-    .map((record) => stateOf(record, statuses.get(record.id), version))
-    .sort((a, b) => (a.worker < b.worker ? -1 : 1));
+export interface Asked {
+  readonly store: ConfigStore;
+  readonly fleet: Fleet;
+  readonly now: () => number;
+}
+
+/** Which version a worker shall run; null: the tenant is not placed there. */
+export type Wanted = (worker: Chooser) => number | null;
+
+/** The same version on all workers of a placement. */
+export const everywhere =
+  (version: number, placement: HeadBody['placement']): Wanted =>
+  (worker) =>
+    placed(placement, worker) ? version : null;
+
+/**
+ * Every worker's answer for the tenant. `newer` counts one that runs a later version as one that applied this: later
+ * releases hold it. Throws StoreUnavailable.
+ */
+export async function answersOf(
+  { store, fleet, now }: Asked,
+  tenant_id: string,
+  wanted: Wanted,
+  newer = false,
+): Promise<Answers> {
+  const [known, statuses] = await Promise.all([fleet.workers(), store.listStatus(tenant_id)]);
+  const workers = known.flatMap((worker) => {
+    const version = wanted(worker.record);
+    return version === null ? [] : [stateOf(worker, statuses.get(worker.record.id), version, newer, now())];
+  });
   const count = (state: WorkerState['state']) => workers.filter((worker) => worker.state === state).length;
+  const lost = count('lost');
   const summary = {
-    workers: workers.length,
+    workers: workers.length - lost,
     applied: count('applied'),
     refused: count('refused'),
     lagging: count('lagging'),
     silent: count('silent'),
+    lost,
   };
-  return { workers, summary: { ...summary, converged: workers.length > 0 && summary.applied === workers.length } };
+  const converged = summary.workers > 0 && lost === 0 && summary.applied === summary.workers;
+  return { workers, summary: { ...summary, converged } };
 }
 
-function stateOf(record: WorkerRecord, status: TenantStatus | undefined, version: number): WorkerState {
+function stateOf(
+  { record, alive, last_seen_at }: KnownWorker,
+  status: TenantStatus | undefined,
+  wanted: number,
+  newer: boolean,
+  now: number,
+): WorkerState {
   const refused = status?.refused ?? null;
-  const state =
-    status === undefined
+  const state = !alive
+    ? 'lost'
+    : status === undefined
       ? 'silent'
-      : status.applied >= version
+      : status.applied === wanted || (newer && status.applied > wanted)
         ? 'applied'
-        : refused && refused.version >= version
+        : refused && refused.version >= wanted
           ? 'refused'
           : 'lagging';
   return {
-    worker: record.id,
-    state,
-    applied: status?.applied ?? 0,
-    refused,
+    ...{ worker: record.id, state, wanted },
+    applied: (alive && status?.applied) || 0,
+    refused: alive ? refused : null,
     labels: record.labels,
+    host: record.host,
+    processes: record.processes ?? 1,
     reported_at: record.reported_at,
+    last_seen_at: new Date(last_seen_at).toISOString(),
+    store_age_ms: ageOf(record.store_seen_at, now),
   };
 }
 
-/** Two looks at the store are this far apart, ms. */
-const EVERY = 20;
+/** Clocks differ: nothing is seen in the future. */
+export const ageOf = (at: string | undefined, now: number): number | null =>
+  at === undefined ? null : Math.max(0, now - Date.parse(at));
+
+/** Two looks at the store are this far apart, ms: at first, and later, when it takes long anyway. */
+const SOON = 10;
+const LATER = 100;
 
 /**
- * Waits until every live worker has answered for `version`, at most `timeoutMs`. Answers what is known then: look at
- * the summary. Ends early when `signal` says that nobody listens any more.
+ * Waits until every worker has answered for the version it is `wanted` to run, at most `timeoutMs`. Answers what is
+ * known then: look at the summary. Ends early when `signal` says that nobody listens any more.
  */
 export async function waitForAnswers(
-  store: ConfigStore,
+  asked: Asked,
   tenant_id: string,
-  version: number,
+  wanted: Wanted,
   timeoutMs: number,
   signal: AbortSignal,
-): Promise<Fleet> {
-  const end = performance.now() + timeoutMs;
+): Promise<Answers> {
+  const start = performance.now();
   for (;;) {
-    const fleet = await fleetOf(store, tenant_id, version);
-    const { workers, applied, refused } = fleet.summary;
-    if (workers > 0 && applied + refused === workers) return fleet;
-    if (performance.now() >= end || signal.aborted) return fleet;
-    await new Promise((resolve) => setTimeout(resolve, EVERY));
+    const answers = await answersOf(asked, tenant_id, wanted, true);
+    const { workers, applied, refused, lost } = answers.summary;
+    if (workers > 0 && lost === 0 && applied + refused === workers) return answers;
+    const passed = performance.now() - start;
+    if (passed >= timeoutMs || signal.aborted) return answers;
+    const pause = Math.min(passed < 1000 ? SOON : LATER, timeoutMs - passed);
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }

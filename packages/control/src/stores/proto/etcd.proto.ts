@@ -94,6 +94,7 @@ message Compare {
   oneof target_union {
     int64 create_revision = 5;
     int64 mod_revision = 6;
+    int64 lease = 8;
   }
 }
 
