@@ -49,7 +49,7 @@ export async function buildApp(deps: Deps): Promise<App> {
   const fleet = new Fleet(deps);
   const expire = () => Promise.all([drafts.expire(), fleet.expire()]);
   const retention = new Retention({ ...deps, rules: deps.retention, expire });
-  const rollouts = new RolloutEngine({ ...deps, changes, publisher });
+  const rollouts = new RolloutEngine({ ...deps, changes, publisher, fleet });
   const context: Context = { ...deps, changes, publisher, rollouts, drafts, retention, fleet };
 
   const http = Fastify({

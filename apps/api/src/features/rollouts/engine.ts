@@ -17,13 +17,11 @@ const SETTLE_MS = 1_500;
 /** Who waits for longer than that says so, ms. */
 const PATIENCE_MS = 30_000;
 
-type Uses = Pick<Context, 'db' | 'store' | 'redis' | 'changes' | 'publisher' | 'now' | 'log'>;
+type Uses = Pick<Context, 'db' | 'store' | 'fleet' | 'redis' | 'changes' | 'publisher' | 'now' | 'log'>;
 
 export class RolloutEngine {
   readonly #context: Uses;
   readonly #owner = randomUUID();
-  /** `<rollout> <worker>` -> since when it is not alive. */
-  readonly #lostSince = new Map<string, number>();
   /** What it was last said to wait for. */
   readonly #told = new Map<string, string>();
   #timer: NodeJS.Timeout | undefined;
@@ -64,9 +62,7 @@ export class RolloutEngine {
     const { db, log } = this.#context;
     const rows = await db.client.rollout.findMany({ where: { state: 'running' }, orderBy: { created_at: 'asc' } });
     const ids = new Set(rows.map((row) => row.rollout_id));
-    for (const known of [this.#told, this.#lostSince]) {
-      for (const key of known.keys()) if (!ids.has(key.split(' ', 1)[0]!)) known.delete(key);
-    }
+    for (const id of this.#told.keys()) if (!ids.has(id)) this.#told.delete(id);
     for (const row of rows) {
       if (this.#closed) return;
       try {
@@ -113,18 +109,19 @@ export class RolloutEngine {
   }
 
   async #look(row: RolloutRow) {
-    const { db, store, redis, now } = this.#context;
+    const { db, store, fleet, redis, now } = this.#context;
     const { tenant_id, rollout_id, version, phase } = row;
     const steps = stepsOf(row);
     const subset = subsetAt(steps, row.step);
-    const [tenant, records, statuses] = await Promise.all([
+    const [tenant, known, statuses] = await Promise.all([
       db.client.tenant.findUnique({ where: { tenant_id } }),
-      store.listWorkers(),
+      fleet.workers(),
       store.listStatus(tenant_id),
     ]);
     if (tenant?.rollout_id !== rollout_id) return null;
     const placement = placementOf(tenant);
-    const alive = records.filter((worker) => placed(placement, worker));
+    const here = known.filter((worker) => placed(placement, worker.record));
+    const alive = here.filter((worker) => worker.alive).map((worker) => worker.record);
     const workers = alive.map((worker) => ({
       id: worker.id,
       inside: within(subset, worker),
@@ -133,16 +130,11 @@ export class RolloutEngine {
     const inside = new Set(workers.filter((worker) => worker.inside).map((worker) => worker.id));
     const members = [...new Set([...membersOf(row), ...inside])].sort();
     const at = now();
-    const lost = new Map<string, number>();
-    for (const id of members) {
-      const key = `${rollout_id} ${id}`;
-      if (workers.some((worker) => worker.id === id)) this.#lostSince.delete(key);
-      else {
-        const since = this.#lostSince.get(key) ?? at;
-        this.#lostSince.set(key, since);
-        lost.set(id, at - since);
-      }
-    }
+    const lost = new Map(
+      here
+        .filter((worker) => !worker.alive && members.includes(worker.record.id))
+        .map((worker) => [worker.record.id, at - worker.last_seen_at]),
+    );
     const counts =
       phase === 'baking'
         ? await readFleet(

@@ -70,7 +70,7 @@ const actions = {
 } satisfies Record<string, { summary: string; from: RolloutRow['state'][]; move(row: RolloutRow, at: Date): Move }>;
 
 export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
-  const { db, store, redis, now } = context;
+  const { db, redis, now } = context;
 
   async function rowOf({ tenant_id, rollout_id }: z.output<typeof Params>): Promise<RolloutRow> {
     let id: string | null = rollout_id;
@@ -88,7 +88,10 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
     const [tenant, events, fleet] = await Promise.all([
       db.client.tenant.findUnique({ where: { tenant_id } }),
       db.client.rolloutEvent.findMany({ where: { rollout_id }, orderBy: { event_id: 'asc' }, take: 1000 }),
-      store.listWorkers().catch(() => null),
+      context.fleet.workers().then(
+        (known) => known.filter((worker) => worker.alive).map((worker) => worker.record),
+        () => null,
+      ),
     ]);
     const ended = row.state !== 'running' && row.state !== 'paused';
     const plan = fleet && tenant && !ended ? planOf(stepsOf(row), placementOf(tenant), fleet) : [];
