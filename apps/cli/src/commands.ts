@@ -1,12 +1,26 @@
 import { diff } from './commands/diff.ts';
+import { draftApply } from './commands/draft-apply.ts';
+import { draftCreate } from './commands/draft-create.ts';
+import { draftDiff } from './commands/draft-diff.ts';
+import { draftDiscard } from './commands/draft-discard.ts';
+import { draftList } from './commands/draft-list.ts';
+import { draftPush } from './commands/draft-push.ts';
+import { draftRebase } from './commands/draft-rebase.ts';
+import { draftValidate } from './commands/draft-validate.ts';
 import { keygen } from './commands/keygen.ts';
 import { migrate } from './commands/migrate.ts';
 import { pull } from './commands/pull.ts';
 import { push } from './commands/push.ts';
+import { releases } from './commands/releases.ts';
+import { rollback } from './commands/rollback.ts';
 import { status } from './commands/status.ts';
 import { tokenCreate } from './commands/token-create.ts';
 import { up } from './commands/up.ts';
 import { validate } from './commands/validate.ts';
 
 /** All commands, in the order of help. */
-export const commands = [up, validate, diff, push, pull, status, tokenCreate, keygen, migrate] as const;
+export const commands = [
+  ...[up, validate, diff, push, pull, status, releases, rollback],
+  ...[draftList, draftCreate, draftPush, draftDiff, draftValidate, draftRebase, draftApply, draftDiscard],
+  ...[tokenCreate, keygen, migrate],
+] as const;

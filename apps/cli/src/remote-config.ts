@@ -13,16 +13,23 @@ export async function getConfig(api: Connection, tenant: string): Promise<{ conf
   return { config: body, version: Number(headers.get('arcus-release')) };
 }
 
+/** Where a draft is, below the API. */
+export const draftPath = (tenant: string, draft: string, ...more: string[]): string =>
+  path('tenants', tenant, 'drafts', draft, ...more);
+
 /** Replaces a tenant's config by a file's; faults that the API finds are shown at their places in the file. */
-export async function putConfig(
+export const putConfig = (
   api: Connection,
   tenant: string,
   file: ConfigFile,
   query: Record<string, string>,
   timeout?: number,
-): Promise<Answer> {
+): Promise<Answer> => putDocument(api, `${configPath(tenant)}?${new URLSearchParams(query)}`, file, timeout);
+
+/** As `putConfig`, to any route that takes a whole config. */
+export async function putDocument(api: Connection, where: string, file: ConfigFile, timeout?: number): Promise<Answer> {
   try {
-    return await ask(api, `${configPath(tenant)}?${new URLSearchParams(query)}`, {
+    return await ask(api, where, {
       method: 'PUT',
       body: JSON.stringify(documentOf(file)),
       headers: { 'if-match': '*' },

@@ -1,0 +1,23 @@
+import { ask, path } from '../client.ts';
+import { defineCommand, UsageError } from '../command.ts';
+import { release, waitFlags, waitQuery } from '../waiting.ts';
+
+export const rollback = defineCommand({
+  name: 'rollback',
+  summary: 'Make a new release with the config of an old one',
+  args: ['TENANT', 'VERSION'],
+  flags: waitFlags,
+  remote: true,
+  notes:
+    'The old config is checked again as it is today. Exit code: 0 done; 1 it has faults today (nothing was stored), or,\n' +
+    'with --wait, a worker refused the release or did not answer in time (it is stored); 2 trouble.',
+  examples: ['arcus rollback acme 41 --wait', 'arcus rollback acme 41 -m "casinos are back"'],
+  async run({ args, values, out, connect }) {
+    const [tenant, text] = args as [string, string];
+    const version = Number(text);
+    if (!Number.isInteger(version) || version < 1) throw new UsageError(`"${text}" is no version of a release`);
+    const { query, timeout } = waitQuery(values);
+    const where = `${path('tenants', tenant, 'rollback')}?${new URLSearchParams(query)}`;
+    return release(out, tenant, ask(connect(), where, { method: 'POST', body: JSON.stringify({ version }), timeout }));
+  },
+});
