@@ -13,8 +13,10 @@ import {
   StoreCorrupt,
   StoreUnavailable,
 } from '@arcus/control/store.ts';
+import { blobName, headName, RECORD, workerName } from '@arcus/control/stores/kubernetes-names.ts';
 import { type EtcdServer, startEtcd } from '@arcus/testkit/etcd.ts';
 import { testHead } from '@arcus/testkit/keys.ts';
+import { startKube } from '@arcus/testkit/kube.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 
@@ -26,6 +28,8 @@ interface Place {
   spoilBlob(name: string, body: Buffer): Promise<void>;
   /** Makes a worker's lease run out, as if its process had been frozen for long. */
   expireWorker(id: string): Promise<void>;
+  /** Writes nonsense in place of a worker's record. */
+  spoilWorker(id: string): Promise<void>;
   /** Everything gone. */
   wipe(): Promise<void>;
   close(): Promise<void>;
@@ -42,6 +46,10 @@ async function etcdPlace(): Promise<Place> {
       const key = Buffer.from(`${prefix}workers/${id}`).toString('base64');
       const { kvs } = await etcd.call('kv/range', { key });
       await etcd.call('lease/revoke', { ID: kvs[0].lease });
+    },
+    async spoilWorker(id) {
+      const key = Buffer.from(`${prefix}workers/${id}`).toString('base64');
+      await etcd.call('kv/put', { key, value: btoa('no record'), ignore_lease: true });
     },
     wipe: () => etcd.call('kv/deleterange', { key: btoa('/'), range_end: btoa('0') }),
     close: () => etcd.close(),
@@ -61,11 +69,55 @@ async function filePlace(): Promise<Place> {
     },
     spoilBlob: async (name, body) => writeFileSync(`${root}/blobs/${name.slice(0, 2)}/${name}`, body),
     expireWorker: async (id) => utimesSync(`${root}/workers/${id}`, 1, 1),
+    spoilWorker: async (id) => writeFileSync(`${root}/workers/${id}`, 'no record'),
     async wipe() {
       const { rmSync } = await import('node:fs');
       rmSync(root, { recursive: true });
     },
     close: async () => dir.close(),
+  };
+}
+
+/** Against a server that plays the API paths that are used, see packages/testkit/src/kube.ts. */
+async function kubernetesPlace(): Promise<Place> {
+  const kube = await startKube();
+  const { storage } = kube;
+  const change = (resource: string, namespace: string, name: string, changes: object) => {
+    const now = storage.get(resource, namespace, name)!;
+    storage.replace(resource, namespace, name, { ...now, ...changes });
+  };
+  return {
+    open: () => openStore('kubernetes:?namespace=arcus&blobs=arcus-blobs', { kubeUrl: kube.url }),
+    spoilHead: async (tenant) => change('configmaps', 'arcus', headName(tenant), { data: { head: 'not a head' } }),
+    async spoilBlob(name, body) {
+      const { apiVersion, kind, metadata } = storage.remove('configmaps', 'arcus-blobs', blobName(name));
+      const { resourceVersion: _, ...rest } = metadata;
+      const binaryData = { blob: body.toString('base64') };
+      storage.create('configmaps', 'arcus-blobs', { apiVersion, kind, metadata: { ...rest } as any, binaryData });
+    },
+    async expireWorker(id) {
+      const { spec } = storage.get('leases', 'arcus', workerName(id))!;
+      const renewTime = new Date(Date.now() - 60_000).toISOString().replace('Z', '000Z');
+      change('leases', 'arcus', workerName(id), { spec: { ...spec, renewTime } });
+    },
+    async spoilWorker(id) {
+      const { metadata } = storage.get('leases', 'arcus', workerName(id))!;
+      const annotations = { ...metadata.annotations, [RECORD]: 'no record' };
+      change('leases', 'arcus', workerName(id), { metadata: { ...metadata, annotations } });
+    },
+    async wipe() {
+      const all = [
+        ['leases', 'arcus'],
+        ['configmaps', 'arcus'],
+        ['configmaps', 'arcus-blobs'],
+      ] as const;
+      for (const [resource, namespace] of all) {
+        for (const { metadata } of storage.list(resource, namespace)) {
+          if (storage.get(resource, namespace, metadata.name)) storage.remove(resource, namespace, metadata.name);
+        }
+      }
+    },
+    close: () => kube.close(),
   };
 }
 
@@ -116,7 +168,7 @@ function collect(store: ConfigStore) {
   };
 }
 
-for (const [kind, makePlace] of Object.entries({ etcd: etcdPlace, file: filePlace })) {
+for (const [kind, makePlace] of Object.entries({ etcd: etcdPlace, file: filePlace, kubernetes: kubernetesPlace })) {
   describe(`the ${kind} store`, () => {
     let place: Place;
     let store: ConfigStore;
@@ -379,6 +431,40 @@ for (const [kind, makePlace] of Object.entries({ etcd: etcdPlace, file: filePlac
       await dying.close();
     });
 
+    test('a worker that writes nonsense hides itself, and no other', async () => {
+      const leases = [await store.leaseWorker(worker('sane'), 30), await store.leaseWorker(worker('mad'), 30)];
+      for (const lease of leases) await lease.report(new Map([['acme', { applied: 3 }]]));
+      await place.spoilWorker('mad');
+      assert.deepEqual(await other.listWorkers(), [worker('sane')]);
+      assert.equal((await other.listStatus('acme')).get('sane')?.applied, 3);
+      for (const lease of leases) await lease.close();
+    });
+
+    test('names of all shapes find their own things', async () => {
+      const names = ['_global', 'global', 'a', 'a-', 'a--', 'a-1', 'a-1-', `${'x'.repeat(62)}-`, '0'];
+      for (const [i, name] of names.entries()) {
+        await store.putHead(name, head(i + 1), (await store.getHead(name))?.revision ?? null);
+        await store.putManifest(manifest(name, i + 1));
+      }
+      const watch = collect(other);
+      const list = await watch.listed();
+      assert.ok(list.type === 'list');
+      for (const [i, name] of names.entries()) {
+        assert.equal(list.heads.get(name)?.stable.version, i + 1, name);
+        assert.deepEqual(await other.getManifest(name, i + 1), manifest(name, i + 1));
+      }
+      await watch.stop();
+      const ids = ['w', 'W', 'w.1', 'w_1', 'w-1', 'w-', 'X'.repeat(128)];
+      const leases = await Promise.all(ids.map((id) => store.leaseWorker(worker(id), 30)));
+      await Promise.all(leases.map((lease, i) => lease.report(new Map([['a-', { applied: i }]]))));
+      const sorted = (all: Iterable<string>) => [...all].sort();
+      assert.deepEqual(sorted((await other.listWorkers()).map(({ id }) => id)), sorted(ids));
+      const said = await other.listStatus('a-');
+      for (const [i, id] of ids.entries()) assert.equal(said.get(id)?.applied, i, id);
+      assert.equal((await other.listStatus('a')).size, 0);
+      for (const lease of leases) await lease.close();
+    });
+
     test('after everything was lost the watcher gets a new list, and publishing works again', async () => {
       const watch = collect(store);
       await watch.listed();
@@ -417,12 +503,32 @@ test('a store that is not there says so in time', async () => {
   await assert.rejects(store.ping(), StoreUnavailable);
   await assert.rejects(store.getHead('a'), StoreUnavailable);
   await store.close();
+  const kube = await openStore('kubernetes://arcus', { kubeUrl: 'http://127.0.0.1:9', deadline: 500 });
+  await assert.rejects(kube.ping(), StoreUnavailable);
+  await assert.rejects(kube.putHead('a', head(1), null), StoreUnavailable);
+  await kube.close();
   const file = await openStore('file:/dev/null/here');
   await assert.rejects(file.putHead('a', head(1), null), StoreUnavailable);
   await file.close();
 });
 
 test('an address or option that makes no sense is refused', async () => {
+  const kubeUrl = 'http://127.0.0.1:1';
+  for (const url of [
+    'kubernetes:',
+    'kubernetes:?namespace=',
+    'kubernetes:?namespace=A',
+    'kubernetes:x',
+    'kubernetes://a?b=c',
+  ]) {
+    await assert.rejects(openStore(url, { kubeUrl }), TypeError, url);
+  }
+  const named = 'kubernetes://arcus';
+  await assert.rejects(openStore(named), TypeError);
+  await assert.rejects(openStore(named, { kubeUrl, user: 'a', password: 'b' }), TypeError);
+  await assert.rejects(openStore(named, { kubeUrl, prefix: '/x/' }), TypeError);
+  await assert.rejects(openStore(named, { kubeUrl, kubeTokenFile: '/x' }), TypeError);
+  await assert.rejects(openStore('etcd://x:1', { kubeUrl }), TypeError);
   for (const url of ['', 'http://x', 'etcd://', 'etcd://x', 'etcd://x:1/path', 'file:', 'etcd://a:1,b']) {
     await assert.rejects(openStore(url), TypeError, url);
   }

@@ -12,6 +12,6 @@ export const keys = (prefix = defaultPrefix) => ({
   heads: `${prefix}heads/`,
   worker: (id: string) => `${prefix}workers/${id}`,
   workers: `${prefix}workers/`,
-  status: (tenant: string, worker: string) => `${prefix}status/${tenant}/${worker}`,
-  statuses: (tenant: string) => `${prefix}status/${tenant}/`,
+  /** The worker first: a role can then allow each worker its own statuses only (docs/guides/etcd-access.md). */
+  status: (worker: string, tenant: string) => `${prefix}status/${worker}/${tenant}`,
 });

@@ -147,7 +147,7 @@ export class EtcdLease implements WorkerLease {
     for (let from = 0; from < said.length || (from === 0 && withRecord); from += BATCH) {
       const batch = said.slice(from, from + BATCH);
       const ops = batch.map(([tenant, body]): RequestOp => {
-        const key = Buffer.from(this.#keys.status(tenant, id));
+        const key = Buffer.from(this.#keys.status(id, tenant));
         if (body === undefined) return { request_delete_range: { key } };
         return { request_put: { key, value: Buffer.from(body), lease } };
       });

@@ -1,4 +1,5 @@
 /** A config store in etcd (3.4 or later), spoken to over gRPC. */
+import type { z } from 'zod';
 import { checkBlob, decode, decodeManifest, encode, readHead } from '../codec.ts';
 import { defaultPrefix, keys, SHA256, TENANT_ID, WORKER_ID } from '../keys.ts';
 import { TenantStatus, WorkerRecord } from '../release.ts';
@@ -180,18 +181,30 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
       return lease;
     },
     async listWorkers() {
-      const kvs = await list(where.workers);
-      return kvs.map((kv) => decode(WorkerRecord, kv.value, kv.key.toString()));
+      const records: WorkerRecord[] = [];
+      for (const kv of await list(where.workers)) {
+        const record = readOrNull(WorkerRecord, kv);
+        // One worker that writes nonsense hides itself, and no other.
+        if (record && where.worker(record.id) === kv.key.toString()) records.push(record);
+      }
+      return records;
     },
     async listStatus(tenant) {
-      const below = where.statuses(checked(TENANT_ID, tenant));
-      const kvs = await list(below);
-      return new Map(
-        kvs.map((kv) => {
-          const key = kv.key.toString();
-          return [key.slice(below.length), decode(TenantStatus, kv.value, key)];
-        }),
-      );
+      checked(TENANT_ID, tenant);
+      const ids = (await list(where.workers)).map((kv) => kv.key.toString().slice(where.workers.length));
+      const found = new Map<string, TenantStatus>();
+      for (let i = 0; i < ids.length; i += BATCH) {
+        const batch = ids.slice(i, i + BATCH);
+        const { responses } = await client.call(methods.txn, {
+          success: batch.map((id) => ({ request_range: { key: bytes(where.status(id, tenant)) } })),
+        });
+        for (const [index, id] of batch.entries()) {
+          const kv = responses[index]?.response_range?.kvs[0];
+          const status = kv && readOrNull(TenantStatus, kv);
+          if (status) found.set(id, status);
+        }
+      }
+      return found;
     },
     deleteBlobs: (names) => deleteKeys(names.map(blobKey)),
     deleteManifests: (tenant, versions) => deleteKeys(versions.map((version) => manifestKey(tenant, version))),
@@ -202,6 +215,16 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
       client.close();
     },
   };
+}
+
+/** What a worker wrote, which may be anything. */
+function readOrNull<T extends z.ZodType>(schema: T, { key, value }: KeyValue): z.output<T> | null {
+  try {
+    return decode(schema, value, key.toString());
+  } catch (error) {
+    if (!(error instanceof StoreCorrupt)) throw error;
+    return null;
+  }
 }
 
 /** Names become keys: nothing else may get through. */

@@ -139,7 +139,8 @@ export function openFileLeases(root: string, writer: Writer): FileLeases {
             closed = true;
             const bytes = await readOrNull(workerFile(id));
             // A newer process of the same name lives there now.
-            if (bytes && unseal(bytes, id).word !== lease) return;
+            const holder = bytes && holderOf(bytes, id);
+            if (holder !== null && holder !== lease) return;
             // Nobody touches it any more: it is too old when the time of the lease is over.
             if (last) await writer.replace(workerFile(id), seal(encode({ ttl: ttlSeconds, record: last }), lease));
             else await remove(workerFile(id));
@@ -173,4 +174,14 @@ export function openFileLeases(root: string, writer: Writer): FileLeases {
       await Promise.allSettled([...open].map((lease) => lease.close()));
     },
   };
+}
+
+/** The lease that wrote a worker's file; null when it makes no sense. */
+function holderOf(bytes: Buffer, id: string): string | null {
+  try {
+    return unseal(bytes, id).word;
+  } catch (error) {
+    if (!(error instanceof StoreCorrupt)) throw error;
+    return null;
+  }
 }
