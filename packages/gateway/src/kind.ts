@@ -60,6 +60,8 @@ export interface Target {
   readonly port: number;
   /** True when `host` is an IP literal. */
   readonly literal: boolean;
+  /** `host:port`, brackets around IPv6. */
+  readonly key: string;
 }
 
 /** The way to the next hop, open and ready. */
@@ -157,12 +159,25 @@ export interface Binding {
   server: Server | null;
   /** Connections that were accepted here and still live. */
   readonly open: Set<OpenConnection>;
+  /** Set where several processes listen on this address together. */
+  readonly share?: ClientShare;
+}
+
+/** What the processes of a worker tell each other of the clients of one address, so that a limit holds for all of them. */
+export interface ClientShare {
+  /** Connections of a client at the other processes, as last heard. */
+  elsewhere(client: string): number;
+  /** A client has `open` connections here now, of the `limit` it may have in all. Costs little, waits for nothing. */
+  changed(client: string, open: number, limit: number): void;
 }
 
 /** A connection as its listener sees it. */
 export interface OpenConnection {
-  /** Ends as soon as nothing runs on it; a tunnel goes on. */
-  drain(): void;
+  /**
+   * Ends as soon as nothing runs on it; a tunnel goes on. `patient`: unless the client knows already that it ends, one
+   * request more is taken, and its answer tells.
+   */
+  drain(patient?: boolean): void;
   /** Ends now. */
   destroy(): void;
 }

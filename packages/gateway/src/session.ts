@@ -95,7 +95,7 @@ export interface SessionRequest {
   authority: string;
   path: string;
   client: string;
-  /** Value of Proxy-Authorization, '' when there was none. */
+  /** Base64 text of Basic credentials (RFC 7617), '' when there were none. */
   credentials: string;
 }
 
@@ -178,8 +178,8 @@ export class LiveSession implements Session {
     if (group === null) return null;
     const credentials = this.credentials;
     this.credentials = '';
-    if (!/^basic /i.test(credentials)) throw new GatewayError('auth_required');
-    const user = group.authenticate(credentials.slice(6).trim());
+    if (credentials === '') throw new GatewayError('auth_required');
+    const user = group.authenticate(credentials);
     return user instanceof Promise ? user.then((u) => this.#identified(u)) : this.#identified(user);
   }
 

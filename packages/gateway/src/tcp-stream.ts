@@ -50,6 +50,7 @@ export class TcpStream implements ByteStream {
   readonly #socket: net.Socket;
   #error: Error | null = null;
   #blocked = false;
+  #paused = false;
   #buffer: Buffer = SHARED;
   /** Buffers of the pool that queued bytes are in; null while there are none. */
   #lent: ArrayBufferLike[] | null = null;
@@ -176,10 +177,13 @@ export class TcpStream implements ByteStream {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#socket.pause();
   }
 
   resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
     this.#socket.resume();
   }
 

@@ -19,7 +19,7 @@ class DirectFixed implements Escaper {
 
   connect(target: Target, _session: Session, purpose: 'tunnel' | 'forward', fresh = false): Egress | Promise<Egress> {
     if (purpose === 'tunnel') return this.#tunnel(target);
-    const key = `${target.host}:${target.port}`;
+    const { key } = target;
     return (fresh ? null : this.#pool.take(key)) ?? this.#forward(target, key);
   }
 

@@ -40,12 +40,20 @@ function forwardedLines(head: RequestHead, mode: 'append' | 'replace', client: s
   return `X-Forwarded-For: ${before}${client}\r\nForwarded: ${beforeForwarded}for=${node}\r\n`;
 }
 
+const statusLine = (head: ResponseHead): string =>
+  head.status === 200 && head.reason_phrase === 'OK'
+    ? 'HTTP/1.1 200 OK\r\n'
+    : `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n`;
+
+/** RFC 9110 section 8.6: no Content-Length in 1xx and 204. */
+const withoutLength = (head: ResponseHead): string =>
+  head.contentLength < 0 ? head.kept : head.kept.replace(/(^|\n)content-length:[^\n]*\n/i, '$1');
+
 /** The final answer to the client. */
 export function responseText(head: ResponseHead, unchunk: boolean, persist: boolean, via: string): string {
-  let text = `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n${head.kept}`;
+  let text = statusLine(head) + (head.status === 204 ? withoutLength(head) : head.kept);
   // RFC 9112 section 6.1: never in a 204.
-  if (head.chunked) text += unchunk || head.status === 204 ? '' : 'Transfer-Encoding: chunked\r\n';
-  else if (head.contentLength >= 0 && head.status !== 204) text += `Content-Length: ${head.contentLength}\r\n`;
+  if (head.chunked && !unchunk && head.status !== 204) text += 'Transfer-Encoding: chunked\r\n';
   // RFC 9110 section 6.6.1: who forwards an answer without a Date adds one.
   if (!head.hasDate) text += `Date: ${new Date().toUTCString()}\r\n`;
   text += viaLine(via, head.minor);
@@ -54,11 +62,11 @@ export function responseText(head: ResponseHead, unchunk: boolean, persist: bool
 
 /** 1xx. */
 export const interimText = (head: ResponseHead, via: string): string =>
-  `HTTP/1.1 ${head.status} ${head.reason_phrase}\r\n${head.kept}${viaLine(via, head.minor)}\r\n`;
+  `${statusLine(head)}${withoutLength(head)}${viaLine(via, head.minor)}\r\n`;
 
 /** 101. */
 export const upgradeText = (head: ResponseHead, via: string): string =>
-  `HTTP/1.1 101 ${head.reason_phrase}\r\n${head.kept}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n${via}\r\n`;
+  `${statusLine(head)}${withoutLength(head)}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n${via}\r\n`;
 
 /** The answer of the last recipient to TRACE or OPTIONS with Max-Forwards 0: RFC 9110 section 7.6.2. */
 export function lastRecipientText(head: RequestHead, persist: boolean): string {

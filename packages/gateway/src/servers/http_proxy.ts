@@ -135,17 +135,22 @@ export class HttpProxyServer implements Server, HttpServer {
     server.connections++;
     const clients = clientsOf(binding);
     const client = stream.remoteAddress;
-    const open = clients.get(client) ?? 0;
-    if (open >= this.context.limits.sessions_per_client) {
+    const { share } = binding;
+    const limit = this.context.limits.sessions_per_client;
+    const here = clients.get(client) ?? 0;
+    const open = share === undefined ? here : here + share.elsewhere(client);
+    if (open >= limit) {
       const connection = new HttpConnection(stream, binding, this, httpServerOf, () => {});
       connection.reject(new GatewayError('too_many_sessions', `${open} connections of this client are open`));
       return;
     }
-    clients.set(client, open + 1);
+    clients.set(client, here + 1);
+    share?.changed(client, here + 1, limit);
     new HttpConnection(stream, binding, this, httpServerOf, () => {
       const left = clients.get(client)! - 1;
       if (left === 0) clients.delete(client);
       else clients.set(client, left);
+      share?.changed(client, left, limit);
     });
   }
 }

@@ -42,7 +42,7 @@ export function openEscaper(wheel: Wheel): Escaper & { pool: UpstreamPool } {
     type: 'direct',
     pool,
     connect(target: Target, _session, purpose, fresh) {
-      const key = `${target.host}:${target.port}`;
+      const { key } = target;
       if (purpose === 'forward' && !fresh) {
         const idle = pool.take(key);
         if (idle) return idle;

@@ -40,7 +40,7 @@ export function testSession(host: string, more: Partial<Session> & { literal?: b
     client: '192.0.2.1',
     purpose: 'tunnel',
     method: 'CONNECT',
-    target: { host, port, literal },
+    target: { host, port, literal, key: `${host}:${port}` },
     path: '',
     user: '',
     user_group: '',

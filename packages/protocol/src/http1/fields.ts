@@ -48,8 +48,8 @@ export class Fields {
   count = 0;
   /**
    * The lines that go on to the next hop, each with its CRLF: all but hop-by-hop ones, those that `Connection`
-   * names, Host, Content-Length and Transfer-Encoding (the caller writes these anew), X-Forwarded-For, Forwarded
-   * and X-Tenant-ID.
+   * names, Host and Transfer-Encoding and in requests Content-Length (the caller writes these anew), X-Forwarded-For,
+   * Forwarded and X-Tenant-ID.
    */
   kept = '';
 }
@@ -125,6 +125,7 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
           const length = readLength(text, colon + 1, end);
           if (typeof length !== 'number') return length;
           out.contentLength = length;
+          keep = !request;
           break;
         }
         case TRANSFER_ENCODING: {

@@ -9,6 +9,8 @@ export interface Authority {
   readonly port: number;
   /** True for an IP literal. */
   readonly literal: boolean;
+  /** `host:port`, for looking things up: made once, so that its hash is. */
+  readonly key: string;
   /** As it is written in a Host field: brackets around IPv6, the port left out when it is `defaultPort`. */
   readonly text: string;
 }
@@ -50,5 +52,6 @@ export function parseAuthority(text: string, defaultPort: number): Authority | R
   }
   if (port < 1 || port > 65535) return refuse(rest === '' ? 'the port is missing' : 'a port out of range');
   const bare = host.includes(':') ? `[${host}]` : host;
-  return { host, port, literal, text: port === defaultPort ? bare : `${bare}:${port}` };
+  const key = `${bare}:${port}`;
+  return { host, port, literal, key, text: port === defaultPort ? bare : key };
 }
