@@ -15,7 +15,8 @@ describe('an authority', () => {
       ['[2001:DB8::1]', '2001:db8::1', 80, true, '[2001:db8::1]'],
       ['[::ffff:192.0.2.1]:443', '::ffff:192.0.2.1', 443, true, '[::ffff:192.0.2.1]:443'],
     ] as const) {
-      assert.deepEqual(parseAuthority(text, 80), { host, port, literal, text: written });
+      const key = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+      assert.deepEqual(parseAuthority(text, 80), { host, port, literal, key, text: written });
     }
   });
 
