@@ -3,24 +3,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { openStore, type StoreOptions } from '@arcus/control/open.ts';
-import { type Head, SCHEMA, type WorkerRecord } from '@arcus/control/release.ts';
-import {
-  type ConfigStore,
-  HeadConflict,
-  type HeadEvent,
-  StoreRefused,
-  StoreUnavailable,
-} from '@arcus/control/store.ts';
+import { SCHEMA, type WorkerRecord } from '@arcus/control/release.ts';
+import { type ConfigStore, StoreRefused, StoreUnavailable } from '@arcus/control/store.ts';
 import { createCa } from '@arcus/testkit/ca.ts';
 import { type EtcdOptions, type EtcdServer, startEtcd } from '@arcus/testkit/etcd.ts';
 import { testHead } from '@arcus/testkit/keys.ts';
 import { TcpProxy } from '@arcus/testkit/tcp-proxy.ts';
 import { until } from '@arcus/testkit/until.ts';
-
-type Cleanup = { after(fn: () => unknown): void };
-
-const tenants = ['a', 'b', 'c', 'd'];
-const head = (version: number): Head => testHead(version);
+import { type Cleanup, upTo, Writer, watch } from './lib/writer.ts';
 
 async function etcdFor(t: Cleanup, options?: EtcdOptions): Promise<EtcdServer> {
   const etcd = await startEtcd(options);
@@ -39,77 +29,6 @@ async function proxyFor(t: Cleanup, etcd: EtcdServer): Promise<TcpProxy> {
   t.after(() => proxy.close());
   return proxy;
 }
-
-/** Writes versions 1, 2, 3 … to all tenants, through every outage, each exactly once. */
-class Writer {
-  readonly #store: ConfigStore;
-  #version = 0;
-
-  constructor(store: ConfigStore) {
-    this.#store = store;
-  }
-
-  get version(): number {
-    return this.#version;
-  }
-
-  async write(rounds: number): Promise<void> {
-    for (let i = 0; i < rounds; i++) {
-      this.#version++;
-      await Promise.all(tenants.map((tenant) => this.#one(tenant, this.#version)));
-    }
-  }
-
-  async #one(tenant: string, version: number): Promise<void> {
-    await until(
-      async () => {
-        try {
-          const now = await this.#store.getHead(tenant);
-          // A write that gave no answer may have been carried out.
-          if (now?.head.stable.version === version) return true;
-          await this.#store.putHead(tenant, head(version), now?.revision ?? null);
-          return true;
-        } catch (error) {
-          if (error instanceof StoreUnavailable || error instanceof HeadConflict) return false;
-          throw error;
-        }
-      },
-      { deadline: 30_000, what: `${tenant} ${version} is written` },
-    );
-  }
-}
-
-/** Takes what a watch says; `seen` is each tenant's versions in order, a list's among them. */
-function watch(t: Cleanup, store: ConfigStore) {
-  const stop = new AbortController();
-  const events: HeadEvent[] = [];
-  const seen = new Map(tenants.map((tenant) => [tenant, [] as number[]]));
-  let lists = 0;
-  const done = (async () => {
-    for await (const event of store.watchHeads(stop.signal)) {
-      events.push(event);
-      if (event.type === 'list') {
-        lists++;
-        for (const [tenant, { stable }] of event.heads) seen.get(tenant)?.push(stable.version);
-      } else if (event.type === 'put') seen.get(event.tenant)?.push(event.head.stable.version);
-    }
-  })();
-  t.after(async () => {
-    stop.abort();
-    await done;
-  });
-  return {
-    seen,
-    lists: () => lists,
-    reaches: (version: number) =>
-      until(() => tenants.every((tenant) => seen.get(tenant)!.at(-1) === version), {
-        deadline: 30_000,
-        what: `the watch reaches ${version}`,
-      }),
-  };
-}
-
-const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, i) => first + i);
 
 describe('etcd', { concurrency: 2 }, () => {
   test('killed and restarted under a writer, six times: 0 lost, 0 twice, in order', async (t) => {
@@ -250,7 +169,7 @@ describe('etcd', { concurrency: 2 }, () => {
       for (let i = 0; i < names.length; i += 200) {
         await Promise.all(
           names.slice(i, i + 200).map(async (name) => {
-            revisions.set(name, await store.putHead(name, head(version), revisions.get(name) ?? null));
+            revisions.set(name, await store.putHead(name, testHead(version), revisions.get(name) ?? null));
           }),
         );
       }

@@ -115,7 +115,8 @@ export function openKubernetesStore({ namespace, blobs = namespace, ...options }
     const time = await now();
     const live: { record: WorkerRecord; holder: string }[] = [];
     for (const { metadata, spec } of items) {
-      const age = time - Date.parse(spec?.renewTime ?? '');
+      // From the future: the servers' clock went back since.
+      const age = Math.abs(time - Date.parse(spec?.renewTime ?? ''));
       if (!(age <= (spec?.leaseDurationSeconds ?? 0) * 1000)) {
         if (!(age <= FORGET)) await forget(metadata);
         continue;
