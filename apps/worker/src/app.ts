@@ -27,6 +27,11 @@ export interface Worker {
   readonly ready: Promise<void>;
   /** Lets sessions end until the drain time is over; `now` cuts them. A second call with `now` cuts the first short. */
   close(options?: { now?: boolean }): Promise<void>;
+  /**
+   * Of a worker of several processes: replaces them one after another; no connection is refused and no request fails.
+   * Never fails.
+   */
+  restart?(): Promise<void>;
 }
 
 type Hooks = { report: (tenant: string, status: TenantStatus | null) => void; onHeard: () => void };
@@ -51,12 +56,13 @@ export function startWorker(env: WorkerEnv, deps: WorkerDeps = {}): Promise<Work
 export async function startSupervised(env: WorkerEnv, deps: WorkerDeps = {}): Promise<Worker> {
   // Each process reads them itself; a fault is told once, here.
   await loadVerifier(env);
-  return compose(
-    env,
-    deps,
-    processesOf(env),
-    async (parts, hooks) => new ProcessGroup({ ...parts, ...hooks, processes: processesOf(env) }),
-  );
+  const processes = processesOf(env);
+  let group: ProcessGroup | undefined;
+  const worker = await compose(env, deps, processes, async (parts, hooks) => {
+    group = new ProcessGroup({ ...parts, ...hooks, processes });
+    return group;
+  });
+  return { ...worker, restart: async () => group?.restart() };
 }
 
 type Behind = Pick<DataPlane, 'start' | 'close' | keyof import('./data-plane.ts').Plane>;

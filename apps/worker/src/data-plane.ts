@@ -14,7 +14,7 @@ import type { Logger } from 'pino';
 import { lineDestination, openDecisionLog } from './decision-log.ts';
 import type { WorkerEnv } from './env.ts';
 import { latch } from './lanes.ts';
-import { Listeners } from './listeners.ts';
+import { Listeners, type ListenersOptions } from './listeners.ts';
 import { ReleaseLoader } from './loader.ts';
 import type { Gauge } from './metrics.ts';
 import { ProcessGauges } from './process-gauges.ts';
@@ -48,25 +48,34 @@ export interface DataPlaneOptions {
   readonly report: (tenant: string, status: TenantStatus | null) => void;
   /** The store said something. */
   readonly onHeard: () => void;
-  /**
-   * Set for one of several processes that listen on the same addresses and write to the same log: asks whether an
-   * address is this worker's (see ListenersOptions).
-   */
-  readonly claim?: (address: string) => Promise<() => void>;
+  /** Set for one of several processes that listen on the same addresses and write to the same log. */
+  readonly group?: Required<Pick<ListenersOptions, 'open' | 'share'>>;
 }
+
+/** A client that sends while its idle connection is closed meets a reset: so long it gets the chance to ask once more, ms. */
+const IDLE_GRACE_MS = 1_000;
+/** After its last answer a client has so long to see that its connection ends, ms. */
+const LINGER_MS = 1_000;
 
 export interface DataPlane extends Plane {
   /** Loads and follows. Resolves when it is ready; fails when it was closed before. */
   start(): Promise<void>;
-  /** Lets sessions end until the drain time is over; `now`, also of a second call, cuts them. */
-  close(options?: { now?: boolean }): Promise<void>;
+  readonly listeners: Pick<Listeners, 'lend'>;
+  /** Writes nothing to the snapshot any more, until `resume`. */
+  hold(): Promise<void>;
+  resume(): void;
+  /**
+   * Lets sessions end until the drain time is over; `now`, also of a second call, cuts them. `handover`: nobody waits
+   * for the end, so idle connections may stay almost as long.
+   */
+  close(options?: { now?: boolean; handover?: boolean }): Promise<void>;
 }
 
 export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
-  const { env, id, store, log, report, onHeard, claim } = options;
+  const { env, id, store, log, report, onHeard, group } = options;
   const worker = { id, labels: env.ARCUS_WORKER_LABELS };
   const verifier = await loadVerifier(env);
-  const shared = claim !== undefined;
+  const shared = group !== undefined;
   const drainMs = env.ARCUS_DRAIN_SECONDS * 1000;
 
   const stats = new Stats();
@@ -83,8 +92,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   );
   const services: Services = { now: Date.now, wheel, stats, record: decisions.record, worker: id };
   const listeners: Listeners = new Listeners({
-    reusePort: shared,
-    ...(claim && { claim }),
+    ...group,
     onFreed: () => runtime.retryAddresses(),
     onError: (err, address) => log.error({ err, address }, 'a listener failed'),
   });
@@ -107,6 +115,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   let ready = false;
   let cut = false;
   let closed: Promise<void> | undefined;
+  /** While it stops: idle connections stay so long. */
+  let idleUntil = Infinity;
 
   /** Local snapshot -> ready -> store -> deltas. Without a snapshot the store's first list comes before ready. */
   async function boot(): Promise<void> {
@@ -142,12 +152,22 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     if (!whole) await Promise.race([listed.promise, followed]);
   }
 
+  /** Until nothing is open any more, or the time is over. Releases are followed meanwhile: who asks now is judged by them. */
+  async function drain(): Promise<void> {
+    listeners.drain();
+    for (const until = Date.now() + drainMs; ; await wait(20)) {
+      const now = Date.now();
+      if (cut || now >= until) return;
+      if (now >= idleUntil) listeners.endIdle();
+      const open = listeners.connections > 0 && now < idleUntil + LINGER_MS;
+      if (runtime.sessions === 0 && !open) return;
+    }
+  }
+
   async function shut(): Promise<void> {
+    await drain();
     watching.abort();
     runtime.close();
-    listeners.close();
-    const until = Date.now() + drainMs;
-    while (!cut && runtime.sessions > 0 && Date.now() < until) await wait(20);
     if (runtime.sessions > 0) log.info({ sessions: runtime.sessions }, 'cutting the sessions that are left');
     listeners.destroy();
     await snapshot.close();
@@ -175,9 +195,14 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
       gauge('arcus_snapshot_failures', 'Snapshot writes that failed in a row', snapshot.failures),
       ...process.read(),
     ],
+    listeners,
+    hold: () => snapshot.hold(),
+    resume: () => snapshot.resume(),
     start: boot,
-    close({ now = false } = {}) {
+    close({ now = false, handover = false } = {}) {
       cut ||= now;
+      const idleMs = handover ? Math.max(drainMs - LINGER_MS, drainMs / 2) : Math.min(IDLE_GRACE_MS, drainMs / 2);
+      idleUntil = Math.min(idleUntil, Date.now() + idleMs);
       closed ??= shut();
       return closed;
     },

@@ -4,7 +4,7 @@
  */
 import net from 'node:net';
 import type { Fault } from '@arcus/gateway/fault.ts';
-import type { Binding, ListenAddress, Server } from '@arcus/gateway/kind.ts';
+import type { Binding, ClientShare, ListenAddress, Server } from '@arcus/gateway/kind.ts';
 import { acceptOptions, TcpStream } from '@arcus/gateway/tcp-stream.ts';
 
 /** A server that wants its address; `pointer` names the field of the config, for the fault. */
@@ -33,14 +33,22 @@ export interface Prepared {
   abort(): void;
 }
 
+/** A bound socket that is kept by the process in front, too: it outlives ours. */
+export interface KeptSocket {
+  /** For `net.Server.listen`. */
+  readonly handle: object;
+  /** We listen on it no more. */
+  release(): void;
+}
+
 export interface ListenersOptions {
-  /** Several processes share each address (SO_REUSEPORT). */
-  readonly reusePort?: boolean;
   /**
-   * With `reusePort` the kernel lets strangers share an address, too: this asks first whether it is ours, and answers
-   * what gives it back. Fails with EADDRINUSE.
+   * One of several processes that listen on each address together: where bound sockets come from. Fails with the
+   * system's code (EADDRINUSE, …).
    */
-  readonly claim?: (address: string) => Promise<() => void>;
+  readonly open?: (listen: ListenAddress) => Promise<KeptSocket>;
+  /** With `open`: what the processes tell each other of an address's clients. */
+  readonly share?: (address: string) => ClientShare;
   /** An address of this process is free again. */
   readonly onFreed?: () => void;
   /** A socket or a server failed in a way that only an operator can mend (too many open files, a bug). */
@@ -57,8 +65,23 @@ interface Listener {
   readonly binding: Binding;
   /** Null while it is being bound, and while it stands back for a wider address. */
   server: net.Server | null;
-  /** Gives its claim back. */
-  unclaim: (() => void) | null;
+  opening: boolean;
+  /** Says that `server` is closed, where somebody else keeps its socket. */
+  release: (() => void) | null;
+  /** Accepts on the socket of a process that died, until that is replaced. */
+  lent: net.Server | null;
+}
+
+const BACKLOG = 4096;
+
+const WIDE: Record<string, number | undefined> = { '0.0.0.0': 4, '::': 6 };
+
+/** Can one connection be meant for both? An IPv6 wildcard takes IPv4, too. */
+function overlap(a: ListenAddress, b: ListenAddress): boolean {
+  if (a.port !== b.port) return false;
+  const covers = (wide: ListenAddress, other: ListenAddress) =>
+    WIDE[wide.host] === 6 || (WIDE[wide.host] === 4 && net.isIPv4(other.host));
+  return a.host === b.host || covers(a, b) || covers(b, a);
 }
 
 export class Listeners {
@@ -67,6 +90,7 @@ export class Listeners {
   /** Closed, and still with connections. */
   readonly #leaving = new Set<Listener>();
   readonly #options: ListenersOptions;
+  #draining = false;
 
   constructor(options: ListenersOptions = {}) {
     this.#options = options;
@@ -101,12 +125,14 @@ export class Listeners {
         else faults.push({ pointer, code: 'address_in_use', message: `${address} is used by another tenant.` });
         continue;
       }
+      // Who stops goes on to follow releases with what it has, and opens nothing.
+      if (this.#draining) continue;
+      const share = this.#options.share?.(address);
       const listener: Listener = {
         tenant,
         listen: server.listen,
-        binding: { address, server: null, open: new Set() },
-        server: null,
-        unclaim: null,
+        binding: { address, server: null, open: new Set(), ...(share && { share }) },
+        ...{ server: null, opening: false, release: null, lent: null },
       };
       // Claimed before it is bound: two tenants that want it at once must not both believe they have it.
       this.#claim(listener);
@@ -122,6 +148,7 @@ export class Listeners {
     const abort = () => {
       for (const listener of fresh) this.#close(listener);
       // What stood back for a wider address that is not taken after all.
+      if (this.#draining) return;
       for (const l of this.#of(tenant)) if (l.server === null) this.#listen(l).catch((e) => this.#failed(e, l));
     };
     if (faults.length > 0) {
@@ -140,6 +167,37 @@ export class Listeners {
       },
       abort,
     };
+  }
+
+  /**
+   * Takes no connection more, anywhere. Those that are open are served on, each client told with its next answer that
+   * its connection ends.
+   */
+  drain(): void {
+    this.#draining = true;
+    for (const listener of this.#listeners.values()) {
+      this.#stop(listener);
+      for (const connection of [...listener.binding.open]) connection.drain(true);
+    }
+  }
+
+  /** After `drain`: ends the connections that nothing runs on. */
+  endIdle(): void {
+    for (const { binding } of this.#listeners.values()) for (const connection of [...binding.open]) connection.drain();
+  }
+
+  /** Accepts also on the socket that another process, which died, had for this address; null ends that. */
+  lend(address: string, handle: object | null): void {
+    const listener = this.#listeners.get(address);
+    const wanted = handle !== null && listener?.server && !this.#draining;
+    if (handle !== null && !wanted) (handle as { close(): void }).close();
+    listener?.lent?.close();
+    if (listener) listener.lent = null;
+    if (!wanted) return;
+    const lent = this.#server(listener);
+    lent.on('error', (error) => this.#failed(error, listener));
+    lent.listen(handle, BACKLOG);
+    listener.lent = lent;
   }
 
   /** Takes no connection more, anywhere. Connections end as soon as nothing runs on them. */
@@ -171,42 +229,67 @@ export class Listeners {
       // 127.0.0.1:8080 becomes 0.0.0.0:8080: the kernel grants the second only when the first is closed.
       const inTheWay = unused().filter((l) => l.server !== null && l.listen.port === listener.listen.port);
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || inTheWay.length === 0) throw error;
-      for (const l of inTheWay) {
-        l.server?.close();
-        l.server = null;
-      }
+      for (const l of inTheWay) this.#stop(l);
       await this.#listen(listener);
     }
   }
 
   async #listen(listener: Listener): Promise<void> {
-    listener.unclaim ??= (await this.#options.claim?.(listener.binding.address)) ?? null;
-    await this.#open(listener);
+    listener.opening = true;
+    try {
+      await this.#open(listener);
+    } finally {
+      listener.opening = false;
+    }
     // Closed while it was being bound.
-    if (this.#listeners.get(listener.binding.address) === listener) return;
-    listener.server?.close();
-    listener.unclaim?.();
+    if (this.#draining || this.#listeners.get(listener.binding.address) !== listener) this.#stop(listener);
   }
 
-  #open(listener: Listener): Promise<void> {
-    const server = net.createServer(acceptOptions, (socket) => this.#accept(listener, socket));
+  async #open(listener: Listener): Promise<void> {
+    const { open } = this.#options;
+    if (!open) {
+      await this.#bound(listener, { ...listener.listen, backlog: BACKLOG, exclusive: true });
+      return;
+    }
+    // The kernel would share a wider address, too, and a tenant could take another's connections.
+    const taken = [...this.#listeners.values()].some(
+      (l) => l !== listener && (l.server !== null || l.opening) && overlap(l.listen, listener.listen),
+    );
+    if (taken) throw Object.assign(new Error('overlaps with an address in use'), { code: 'EADDRINUSE' });
+    const { handle, release } = await open(listener.listen);
+    await this.#bound(listener, handle).catch((error) => {
+      release();
+      throw error;
+    });
+    listener.release = release;
+  }
+
+  /** `where`: options of `net.Server.listen`, or the handle of a bound socket. */
+  #bound(listener: Listener, where: net.ListenOptions | object): Promise<void> {
+    const server = this.#server(listener);
     return new Promise((resolve, reject) => {
       server.once('error', reject);
-      server.listen(
-        {
-          ...listener.listen,
-          backlog: 4096,
-          exclusive: true,
-          ...(this.#options.reusePort ? { reusePort: true } : {}),
-        },
-        () => {
-          server.removeListener('error', reject);
-          server.on('error', (error) => this.#failed(error, listener));
-          listener.server = server;
-          resolve();
-        },
-      );
+      server.listen(where, BACKLOG, () => {
+        server.removeListener('error', reject);
+        server.on('error', (error) => this.#failed(error, listener));
+        listener.server = server;
+        resolve();
+      });
     });
+  }
+
+  #server(listener: Listener): net.Server {
+    return net.createServer(acceptOptions, (socket) => this.#accept(listener, socket));
+  }
+
+  /** Accepts nothing more. */
+  #stop(listener: Listener): void {
+    listener.lent?.close();
+    listener.lent = null;
+    listener.server?.close();
+    listener.server = null;
+    listener.release?.();
+    listener.release = null;
   }
 
   #accept(listener: Listener, socket: net.Socket): void {
@@ -229,9 +312,7 @@ export class Listeners {
     this.#listeners.delete(address);
     const mine = this.#byTenant.get(listener.tenant);
     if (mine?.delete(listener) && mine.size === 0) this.#byTenant.delete(listener.tenant);
-    listener.server?.close();
-    listener.unclaim?.();
-    listener.unclaim = null;
+    this.#stop(listener);
     const { binding } = listener;
     binding.server = null;
     for (const connection of [...binding.open]) connection.drain();

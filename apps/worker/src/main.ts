@@ -1,4 +1,7 @@
-/** A worker as a program. SIGTERM and SIGINT let sessions end; a second one cuts them. */
+/**
+ * A worker as a program. SIGTERM and SIGINT let sessions end; a second one cuts them. SIGHUP replaces the processes of a
+ * worker that has several.
+ */
 import { startSupervised, startWorker } from './app.ts';
 import { processesOf, readWorkerEnv } from './env.ts';
 
@@ -14,6 +17,8 @@ try {
   const stop = () => void worker.close({ now: ++signals > 1 }).then(() => process.exit(0), fail);
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  // One process has nobody to hand over to: it takes SIGHUP as it takes SIGTERM.
+  process.on('SIGHUP', worker.restart ? () => void worker.restart?.() : stop);
 } catch (error) {
   fail(error);
 }

@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { testKeys } from '@arcus/testkit/keys.ts';
-import { startEcho, startOrigin } from '@arcus/testkit/origin.ts';
+import { pathToFileURL } from 'node:url';
 import { freePort } from '@arcus/testkit/port.ts';
-import { RawClient } from '@arcus/testkit/raw-client.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until, within } from '@arcus/testkit/until.ts';
+import pino from 'pino';
 import { Claims } from './claims.ts';
-import { sumOf } from './process-group.ts';
-import { answered, openFolder, proxyOn, publish } from './testing.ts';
+import { readWorkerEnv } from './env.ts';
+import { ProcessGroup, sumOf } from './process-group.ts';
+import { setUp } from './process-testing.ts';
+import { answered, proxyOn, publish } from './testing.ts';
 
 const issue = { pointer: '', message: 'no', code: 'x' };
 
@@ -23,69 +22,6 @@ test('a worker of several processes runs the oldest version of any, and refuses 
   const refused = { version: 4, issues: [issue] };
   assert.deepEqual(sumOf([{ applied: 4 }, { applied: 3, refused }]), { applied: 3, refused });
 });
-
-/** A worker of two processes as a program, with one tenant on `port`. */
-async function setUp(t: TestContext) {
-  const folder = tempDir('group');
-  const store = await openFolder(join(folder.path, 'store'));
-  const [origin, echo] = [await startOrigin(), await startEcho()];
-  const [port, adminPort] = [await freePort(), await freePort()];
-  await publish(store, 'acme', 1, proxyOn(port, { server: { connect_ports: [echo.port] } }));
-  const main = spawn(process.execPath, [fileURLToPath(new URL('./main.ts', import.meta.url))], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: {
-      ...process.env,
-      ARCUS_DATA: folder.path,
-      ARCUS_STORE_URL: `file:${join(folder.path, 'store')}`,
-      ARCUS_VERIFY_KEYS: testKeys().env.ARCUS_VERIFY_KEYS,
-      ARCUS_WORKER_ID: 'w1',
-      ARCUS_PROCESSES: '2',
-      ARCUS_ADMIN_LISTEN: `127.0.0.1:${adminPort}`,
-      ARCUS_DECISION_LOG: join(folder.path, 'decisions.log'),
-      ARCUS_DRAIN_SECONDS: '20',
-    },
-  });
-  let output = '';
-  main.stdout.on('data', (chunk) => {
-    output += chunk;
-  });
-  const exited = once(main, 'exit');
-  t.after(async () => {
-    main.kill('SIGKILL');
-    await exited;
-    await Promise.all([store.close(), origin.close(), echo.close()]);
-    folder.close();
-  });
-  const metrics = async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
-  const client = async (through = port) => {
-    const client = await RawClient.connect({ port: through });
-    t.after(() => client.socket.destroy());
-    return client;
-  };
-  const ask = async (through = port) => {
-    const one = await client(through).catch(() => null);
-    if (!one) return 0;
-    await one.send(`GET ${origin.url}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
-    const { status } = await one.readResponse();
-    one.socket.destroy();
-    return status;
-  };
-  const tunnel = async () => {
-    const one = await client();
-    await one.send(`CONNECT 127.0.0.1:${echo.port} HTTP/1.1\r\nHost: x\r\n\r\n`);
-    assert.equal((await one.readResponse({ method: 'CONNECT' })).status, 200);
-    return one;
-  };
-  const pids = (): number[] => {
-    const lines = output.split('\n').filter((line) => line.includes('"a process of the worker started"'));
-    return lines.map((line) => (JSON.parse(line) as { pid: number }).pid);
-  };
-  await answered(store, 'acme', (s) => s.applied === 1);
-  await until(async () =>
-    /^arcus_listeners\{process="0"\} 1\narcus_listeners\{process="1"\} 1$/m.test(await metrics()),
-  );
-  return { store, port, main, exited, metrics, client, ask, tunnel, pids, output: () => output };
-}
 
 test('two processes answer on one address, and their numbers are one worker’s', async (t) => {
   const { store, port, metrics, ask, pids } = await setUp(t);
@@ -168,4 +104,58 @@ test('no process stays behind when the one in front is killed', async (t) => {
       }
     }),
   );
+});
+
+/** A group of one process that runs `program`; its log as objects. */
+function groupOf(t: TestContext, program: string) {
+  const folder = tempDir('group');
+  const file = join(folder.path, 'program.mjs');
+  writeFileSync(file, program);
+  const log: Record<string, unknown>[] = [];
+  const group = new ProcessGroup({
+    env: readWorkerEnv({ ARCUS_STORE_URL: 'file:/nowhere', ARCUS_DRAIN_SECONDS: '0' }),
+    id: 'w1',
+    processes: 1,
+    log: pino({ level: 'info' }, { write: (line) => log.push(JSON.parse(line)) }),
+    report: () => {},
+    onHeard: () => {},
+    program: pathToFileURL(file),
+  });
+  t.after(async () => {
+    await group.close({ now: true });
+    folder.close();
+  });
+  return { group, log, path: folder.path };
+}
+
+test('a process that dies again and again is started ever later, and each death is told with its reason', async (t) => {
+  const { group, log } = groupOf(t, 'process.exit(3)');
+  void group.start();
+  const deaths = () => log.filter((entry) => entry.msg === 'a process of the worker died and is replaced');
+  await until(() => deaths().length >= 5);
+  const pauses = deaths().map((entry) => entry.restart_in_ms as number);
+  assert.deepEqual(pauses.slice(0, 1), [0]);
+  assert.ok(pauses[4]! >= 500, `${pauses}`);
+  assert.ok(deaths().every((entry) => entry.code === 3 && entry.process === 0));
+});
+
+test('a restart whose first new process fails ends there: the old one goes on', async (t) => {
+  const { group, log, path } = groupOf(
+    t,
+    `import { appendFileSync, readFileSync } from 'node:fs';
+    const file = import.meta.dirname + '/story';
+    appendFileSync(file, 'start ');
+    if (readFileSync(file, 'utf8').split('start').length > 2) process.exit(1);
+    process.on('message', ({ type }) => {
+      appendFileSync(file, type + ' ');
+      if (type === 'hold') process.send({ type: 'held' });
+      if (type === 'stop') process.exit(0);
+    });
+    process.send({ type: 'ready' });`,
+  );
+  await group.start();
+  await group.restart();
+  assert.equal(group.ready, true);
+  assert.ok(log.some((entry) => entry.msg === 'a process of the worker died before it served' && entry.code === 1));
+  await until(() => readFileSync(join(path, 'story'), 'utf8') === 'start hold start resume ');
 });

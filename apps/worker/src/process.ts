@@ -2,51 +2,79 @@
 import { join } from 'node:path';
 import { openStoreFromEnv } from '@arcus/control/open.ts';
 import type { TenantStatus } from '@arcus/control/release.ts';
+import type { ListenAddress } from '@arcus/gateway/kind.ts';
 import type { Counters } from '@arcus/gateway/stats.ts';
 import pino from 'pino';
 import { countersDiffer, readCounters } from './counter-values.ts';
 import { openDataPlane, snapshotFolder } from './data-plane.ts';
-import { readWorkerEnv } from './env.ts';
+import { processesOf, readWorkerEnv } from './env.ts';
+import { formatAddress, type KeptSocket } from './listeners.ts';
+import { ClientShares } from './process-clients.ts';
 import type { CounterValues, FromProcess, ToProcess } from './process-messages.ts';
 
 const NUMBERS_MS = 500;
 const GATHER_MS = 3;
 
-// First of all: who started us may die before we are up.
-let stop: ((now: boolean) => void) | undefined;
-const claiming = new Map<string, (ours: boolean) => void>();
-process.on('message', (message: ToProcess) => {
-  if (message.type === 'claimed') claiming.get(message.address)?.(message.ours);
-  else if (stop) stop(message.now);
-  else process.exit(0);
+// First of all: who started us may die before we are up, and what it says must find an ear.
+type Opened = (code: string | undefined, handle: object | undefined) => void;
+const opening = new Map<number, Opened>();
+let stop = (_how: { now: boolean; handover: boolean }): void => process.exit(0);
+process.on('message', (message: ToProcess, handle: object | undefined) => {
+  switch (message.type) {
+    case 'opened':
+      opening.get(message.id)?.(message.code, handle);
+      break;
+    case 'clients':
+      shares.hear(message.changes);
+      break;
+    case 'lend':
+      plane.listeners.lend(message.address, handle ?? null);
+      break;
+    case 'hold':
+      void plane.hold().then(() => tell({ type: 'held' }));
+      break;
+    case 'resume':
+      plane.resume();
+      break;
+    case 'stop':
+      stop(message);
+      break;
+  }
 });
-process.on('disconnect', () => (stop ? stop(false) : process.exit(1)));
+process.on('disconnect', () => (stopping === undefined ? stop({ now: false, handover: false }) : undefined));
 if (!process.connected) process.exit(1);
 // A terminal sends its signals to all processes; the one in front decides.
-process.on('SIGINT', () => {});
-process.on('SIGTERM', () => {});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
 const env = readWorkerEnv(process.env);
 const index = process.env.ARCUS_PROCESS!;
 const id = env.ARCUS_WORKER_ID!;
+const shares = new ClientShares(processesOf(env), (changes) => void tell({ type: 'clients', changes }));
+let stopping: Promise<void> | undefined;
 const log = pino({ level: env.ARCUS_LOG_LEVEL, base: { process: Number(index) } });
 const store = await openStoreFromEnv(env);
 
 /** Resolves when it has left, or cannot: who started us may be gone, and then 'disconnect' ends this process. */
-const tell = (message: FromProcess): Promise<void> =>
-  new Promise((sent) => {
+function tell(message: FromProcess): Promise<void> {
+  return new Promise((sent) => {
     if (process.connected) process.send!(message, undefined, undefined, () => sent());
     else sent();
   });
+}
 
-async function claim(address: string): Promise<() => void> {
-  const ours = await new Promise<boolean>((answer) => {
-    claiming.set(address, answer);
-    void tell({ type: 'claim', address });
-  });
-  claiming.delete(address);
-  if (!ours) throw Object.assign(new Error(`${address} belongs to another worker`), { code: 'EADDRINUSE' });
-  return () => void tell({ type: 'unclaim', address });
+let asked = 0;
+async function open(listen: ListenAddress): Promise<KeptSocket> {
+  const address = formatAddress(listen);
+  const request = ++asked;
+  const handle = await new Promise<object>((resolve, reject) => {
+    opening.set(request, (code, handle) => {
+      if (handle) resolve(handle);
+      // Without a code it was lost on its way: no descriptor was free here.
+      else reject(Object.assign(new Error(`no socket for ${address}: ${code}`), { code: code ?? 'EMFILE' }));
+    });
+    void tell({ type: 'open', id: request, listen });
+  }).finally(() => opening.delete(request));
+  return { handle, release: () => void tell({ type: 'release', address }) };
 }
 
 let gathered = new Map<string, TenantStatus | null>();
@@ -55,7 +83,7 @@ const plane = await openDataPlane({
   id,
   store,
   log,
-  claim,
+  group: { open, share: (address) => shares.of(address) },
   snapshotDir: join(snapshotFolder(env, id), `process-${index}`),
   onHeard: () => void tell({ type: 'heard' }),
   report: (tenant, status) => {
@@ -83,17 +111,17 @@ function flushNumbers(): Promise<void> {
 }
 const numbers = setInterval(() => void flushNumbers(), NUMBERS_MS);
 
-let stopping: Promise<void> | undefined;
-async function finish(): Promise<void> {
-  await plane.close();
+async function finish(how: { now: boolean; handover: boolean }): Promise<void> {
+  await plane.close(how);
   clearInterval(numbers);
+  shares.close();
   flushStatuses();
   await flushNumbers();
   await store.close();
 }
-stop = (now) => {
-  if (now) void plane.close({ now });
-  stopping ??= finish().then(
+stop = ({ now, handover }) => {
+  if (stopping) void plane.close({ now, handover });
+  stopping ??= finish({ now, handover }).then(
     () => process.exit(0),
     (err) => {
       log.error({ err }, 'the process did not stop cleanly');

@@ -62,6 +62,7 @@ export class Snapshot {
   #writing: Promise<void> | null = null;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
+  #held = false;
   /** Writes that failed since the last one that did not. */
   failures = 0;
 
@@ -106,6 +107,7 @@ export class Snapshot {
   /** All tenants of the store had their turn; what they left behind is being written. */
   async markWhole(): Promise<void> {
     await this.flush();
+    if (this.#held) return;
     await this.#replace(join(this.#options.dir, 'listed'), []).catch(() => {});
   }
 
@@ -136,8 +138,19 @@ export class Snapshot {
     this.#closed = true;
   }
 
+  /** Writes nothing from now on: another process takes the folder over. What is saved waits for `resume`, if that comes. */
+  async hold(): Promise<void> {
+    this.#held = true;
+    await this.flush();
+  }
+
+  resume(): void {
+    this.#held = false;
+    this.#start();
+  }
+
   #start(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#held) return;
     // One at a time: fsync must not take the threads that resolve names and check passwords.
     this.#writing ??= this.#drain().finally(() => {
       this.#writing = null;

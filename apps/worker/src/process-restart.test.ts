@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { until } from '@arcus/testkit/until.ts';
+import { setUp, startLoad } from './process-testing.ts';
+import { answered, proxyOn, publish } from './testing.ts';
+
+const alive = (pid: number) => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+test('who waits in the queue of a process that is killed is served by another', async (t) => {
+  const { pids, client, url } = await setUp(t);
+  const [first] = pids();
+  process.kill(first!, 'SIGSTOP');
+  const clients = await Promise.all(Array.from({ length: 24 }, () => client()));
+  for (const one of clients) await one.send(`GET ${url}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+  process.kill(first!, 'SIGKILL');
+  for (const one of clients) assert.equal((await one.readResponse()).status, 200);
+});
+
+test('a process that is killed under load costs its own connections and no other', async (t) => {
+  const { pids, port, url, metrics, output, tunnel } = await setUp(t);
+  const load = startLoad(port, url);
+  await until(() => load.asked['keep-alive'] > 200 && load.asked['new connection'] > 200);
+  const [first] = pids();
+  process.kill(first!, 'SIGKILL');
+  const killed = performance.now();
+  await until(() => pids().length === 3);
+  await until(async () => /^arcus_listeners\{process="0"\} 1$/m.test(await metrics()));
+  const before = { ...load.asked };
+  await until(() => load.asked['new connection'] > before['new connection'] + 200);
+  await load.stop();
+  assert.deepEqual(
+    load.failures.filter((failure) => failure.since > killed),
+    [],
+  );
+  assert.ok(load.failures.length <= 12, JSON.stringify(load.failures));
+  assert.match(output(), /"signal":"SIGKILL".*a process of the worker died and is replaced/);
+  const open = await tunnel();
+  await open.send('ping');
+  assert.equal((await open.read(4)).toString(), 'ping');
+});
+
+test('a restart of all processes under load fails no request, refuses no connection and drops no tunnel', async (t) => {
+  const { main, pids, port, url, tunnel, logged, client, metrics, store } = await setUp(t);
+  const before = pids();
+  const tunnels = await Promise.all(Array.from({ length: 8 }, () => tunnel()));
+  const idle = await Promise.all(Array.from({ length: 4 }, () => client()));
+  const load = startLoad(port, url);
+  await until(() => load.asked['keep-alive'] > 100 && load.asked['new connection'] > 100);
+  main.kill('SIGHUP');
+  await logged('all processes of the worker are replaced');
+  const then = { ...load.asked };
+  await until(() => load.asked['keep-alive'] > then['keep-alive'] + 100);
+  await load.stop();
+  assert.deepEqual(load.failures, []);
+  assert.ok(load.announced() >= 6, `${load.announced()} connections were told that they end`);
+  assert.equal(pids().length, 4);
+  assert.deepEqual(
+    before.map((pid) => pids().slice(2).includes(pid)),
+    [false, false],
+  );
+  // The old ones are there as long as their tunnels, and follow the releases: an old connection is not judged by old rules.
+  for (const one of tunnels) {
+    await one.send('ping');
+    assert.equal((await one.read(4)).toString(), 'ping');
+  }
+  await publish(store, 'acme', 2, proxyOn(port, { escapers: [{ name: 'direct', type: 'dummy_deny' }] }));
+  assert.deepEqual(await answered(store, 'acme', (s) => s.applied === 2), { applied: 2 });
+  await until(async () => {
+    const text = await metrics();
+    return before.every((pid) =>
+      new RegExp(`^arcus_releases_applied_total\\{.*leaving="${pid}"\\} 2$`, 'm').test(text),
+    );
+  });
+  for (const one of idle) {
+    const answer = await one.request(`GET ${url}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+    assert.deepEqual([answer.status, answer.headers.connection], [403, 'close']);
+  }
+  for (const one of tunnels) one.socket.destroy();
+  await until(() => !before.some(alive));
+});
+
+test('a limit of connections per client holds for both processes together', async (t) => {
+  const { client, url } = await setUp(t, { server: { limits: { sessions_per_client: 10 } } });
+  const ask = async () => {
+    const one = await client();
+    await one.send(`GET ${url}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+    const { status } = await one.readResponse();
+    if (status !== 200) one.socket.destroy();
+    return { one, status };
+  };
+  const open = [];
+  for (let i = 0; i < 10; i++) {
+    const { one, status } = await ask();
+    assert.equal(status, 200, `connection ${i + 1}`);
+    open.push(one);
+  }
+  // Once both have heard of each other not one more is let in.
+  let refused = 0;
+  await until(async () => {
+    const { one, status } = await ask();
+    one.socket.destroy();
+    refused = status === 429 ? refused + 1 : 0;
+    return refused === 12;
+  });
+  for (const one of open.splice(0, 5)) one.socket.destroy();
+  await until(async () => {
+    const { one, status } = await ask();
+    if (status === 200) open.push(one);
+    return open.length >= 10;
+  });
+});
