@@ -2,14 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { type TestApi, type TestApiOptions, testApi } from '@arcus/api/testing.ts';
-import { chosen } from '@arcus/control/chosen.ts';
-import { SCHEMA, type TenantStatus } from '@arcus/control/release.ts';
-import type { ConfigStore, WorkerLease } from '@arcus/control/store.ts';
 import { latencyBounds } from '@arcus/gateway/stats.ts';
 import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
 import { type RedisServer, startRedis } from '@arcus/testkit/redis.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { Redis } from 'ioredis';
+import { fleet } from './played-fleet.ts';
 
 let maria: MariaDbServer;
 let server: RedisServer;
@@ -26,56 +24,6 @@ after(async () => {
 });
 
 const databases = { SQLite: () => undefined, MariaDB: () => maria.urlOf(`rollouts_${++count}`) };
-
-interface Played {
-  lease: WorkerLease;
-  /** What it says of release 2; follows its head otherwise. */
-  refuses: boolean;
-  dead: boolean;
-}
-
-/** Workers that do what heads say, at once. */
-async function fleet(t: TestContext, store: ConfigStore, ids: Record<string, Record<string, string>>) {
-  const workers = new Map<string, Played>();
-  const runs = new Map<string, number>();
-  const stop = new AbortController();
-  for (const [id, labels] of Object.entries(ids)) {
-    const times = { started_at: '2026-01-01T00:00:00Z', reported_at: '2026-01-01T00:00:00Z' };
-    const record = { schema: SCHEMA, id, labels, host: 'h', pid: 1, software: '0', admin: 'a:1' } as const;
-    const lease = await store.leaseWorker({ ...record, ...times, tenants: 0, refused: 0 }, 5);
-    workers.set(id, { lease, refuses: false, dead: false });
-  }
-  const done = (async () => {
-    for await (const event of store.watchHeads(stop.signal)) {
-      const heads = event.type === 'list' ? [...event.heads.values()] : event.type === 'put' ? [event.head] : [];
-      for (const head of heads.filter((one) => one.tenant === 'acme')) {
-        for (const [id, worker] of workers) {
-          if (worker.dead) continue;
-          const version = chosen(head, { id, labels: ids[id]! })?.version;
-          const issues = [{ pointer: '/config/servers/0/listen', message: 'in use', code: 'address_in_use' }];
-          let status: TenantStatus | null = version === undefined ? null : { applied: version };
-          if (worker.refuses && version === 2) status = { applied: runs.get(id) ?? 0, refused: { version, issues } };
-          runs.set(id, status?.applied ?? 0);
-          await worker.lease.report(new Map([['acme', status]])).catch(() => {});
-        }
-      }
-    }
-  })();
-  t.after(async () => {
-    stop.abort();
-    await done;
-    for (const worker of workers.values()) if (!worker.dead) await worker.lease.close();
-  });
-  return {
-    workers,
-    runs: () => Object.fromEntries([...runs].sort()),
-    async kill(id: string) {
-      const worker = workers.get(id)!;
-      worker.dead = true;
-      await worker.lease.close();
-    },
-  };
-}
 
 /** Counts requests of a worker as its statistics would. */
 async function traffic(worker: string, requests: number, errors: number, ms: number): Promise<void> {

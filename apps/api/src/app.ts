@@ -16,6 +16,7 @@ import { resourceRoutes } from './features/resources/routes.ts';
 import { RolloutEngine } from './features/rollouts/engine.ts';
 import { rolloutRoutes } from './features/rollouts/routes.ts';
 import { liveTarget } from './features/targets/live.ts';
+import { Mover } from './features/tenants/mover.ts';
 import { tenantRoutes } from './features/tenants/routes.ts';
 import { tokenRoutes } from './features/tokens/routes.ts';
 import { verifyToken } from './features/tokens/store.ts';
@@ -49,8 +50,9 @@ export async function buildApp(deps: Deps): Promise<App> {
   const fleet = new Fleet(deps);
   const expire = () => Promise.all([drafts.expire(), fleet.expire()]);
   const retention = new Retention({ ...deps, rules: deps.retention, expire });
+  const mover = new Mover({ ...deps, changes, publisher, fleet });
   const rollouts = new RolloutEngine({ ...deps, changes, publisher, fleet });
-  const context: Context = { ...deps, changes, publisher, rollouts, drafts, retention, fleet };
+  const context: Context = { ...deps, changes, publisher, mover, rollouts, drafts, retention, fleet };
 
   const http = Fastify({
     loggerInstance: log,
@@ -122,7 +124,7 @@ export async function buildApp(deps: Deps): Promise<App> {
       await http.close();
       await fleet.close();
       await retention.close();
-      await rollouts.close();
+      await Promise.all([rollouts.close(), mover.close()]);
       await publisher.close();
       changes.close();
     },

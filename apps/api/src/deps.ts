@@ -9,6 +9,7 @@ import type { Changes } from './features/releases/change.ts';
 import type { Publisher } from './features/releases/publisher.ts';
 import type { Retention, RetentionRules } from './features/releases/retention.ts';
 import type { RolloutEngine } from './features/rollouts/engine.ts';
+import type { Mover } from './features/tenants/mover.ts';
 import type { Fleet } from './features/workers/fleet.ts';
 
 /** What the composition root hands to the application; whoever made them closes them. */
@@ -34,6 +35,7 @@ export interface Context extends Omit<Deps, 'retention'> {
   readonly changes: Changes;
   readonly publisher: Publisher;
   readonly rollouts: RolloutEngine;
+  readonly mover: Mover;
   readonly drafts: Drafts;
   readonly retention: Retention;
   readonly fleet: Fleet;

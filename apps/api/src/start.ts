@@ -69,6 +69,7 @@ export async function startApi(env: ApiEnv, given: StartDeps = {}): Promise<Runn
     const url = await app.http.listen(parseListen(env.ARCUS_API_LISTEN));
     app.context.publisher.start();
     app.context.rollouts.start();
+    app.context.mover.start();
     app.context.retention.start();
     app.context.fleet.start();
     return { url, app, db, close };

@@ -77,6 +77,7 @@ export async function finish(
   const { tenant_id, version, stable_version } = changed.state.row;
   const { release } = changed;
   const held = version !== stable_version;
+  if (changed.moved && !release?.head) await context.publisher.publish(tenant_id);
   const live =
     !held &&
     (release?.head

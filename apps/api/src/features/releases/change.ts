@@ -4,7 +4,7 @@
  * rows, audit event, blobs and release together. Nothing is stored of what has a fault.
  */
 import { canonical } from '@arcus/control/canonical.ts';
-import { type HeadBody, type Manifest, SCHEMA } from '@arcus/control/release.ts';
+import { type HeadBody, type Labels, type Manifest, SCHEMA } from '@arcus/control/release.ts';
 import type { Sealer } from '@arcus/control/seal.ts';
 import { type Cut, cut, DocumentTooLarge } from '@arcus/control/sections.ts';
 import { checking } from '@arcus/gateway/check.ts';
@@ -42,8 +42,10 @@ export interface Origin {
 /** A tenant as it shall be. */
 export interface Edit {
   tenant: TenantInfo;
-  /** Null: as it is. */
+  /** Absent: as it is. */
   metadata?: Record<string, unknown>;
+  /** Labels of the workers that shall run it; null: all. Absent: as it is. */
+  placement?: Labels | null;
   /** All config objects, parsed as far as they could be. */
   entries: readonly Entry[];
   /** What parsing them found; pointers into the config that `entries` were parsed from. */
@@ -84,6 +86,8 @@ export interface Changed {
     /** That makes it the stable one; null: it is held. */
     head: HeadBody | null;
   } | null;
+  /** It shall run elsewhere: its head is another one, also without a release. */
+  moved: boolean;
 }
 
 export interface ChangeDeps {
@@ -166,13 +170,15 @@ export class Changes {
     const document = await this.#examine(request.tenant_id, before, edit, refuse);
     const old = before.document;
     const unchanged = document.config === old.config && canonical(document.tenant) === canonical(old.tenant);
-    const sameOwn = canonical(edit.metadata ?? before.row.metadata) === canonical(before.row.metadata);
+    const moved = edit.placement !== undefined && canonical(edit.placement) !== canonical(before.row.placement);
+    const sameOwn = !moved && canonical(edit.metadata ?? before.row.metadata) === canonical(before.row.metadata);
     if (unchanged && sameOwn && !request.create && !request.force) {
       const { also } = request;
       if (also && !request.dryRun) await this.#deps.db.write((tx) => also(tx, at));
-      return { state: before, before, rows: noRows, release: null };
+      return { state: before, before, rows: noRows, release: null, moved: false };
     }
 
+    if (moved && !request.dryRun && before.row.rollout_id !== null) demandFree(request, before);
     const makesRelease = !unchanged || before.release === null || request.force === true;
     let graph: Graph | null = before.graph;
     let made: Made | null = null;
@@ -195,7 +201,7 @@ export class Changes {
     try {
       if (request.dryRun) {
         if (graph && graph !== before.graph) graph.retire();
-        return { state: { ...before, document }, before, rows: noRows, release: null };
+        return { state: { ...before, document }, before, rows: noRows, release: null, moved: false };
       }
       const changes = rowChanges(old.config, document.config);
       const row = this.#nextRow(request, before, edit, document, changes, made, at);
@@ -210,7 +216,13 @@ export class Changes {
       };
       this.states.keep(state);
       const head = request.publish === 'hold' || !made ? null : headOf(row, refOf(made.manifest));
-      return { state, before, rows: changes, release: made && { manifest: made.manifest, blobs: made.fresh, head } };
+      return {
+        state,
+        before,
+        rows: changes,
+        release: made && { manifest: made.manifest, blobs: made.fresh, head },
+        moved,
+      };
     } catch (error) {
       if (graph && graph !== before.graph) graph.retire();
       throw error;
@@ -309,7 +321,9 @@ export class Changes {
     const own =
       request.create === true ||
       canonical(document.tenant) !== canonical(before.document.tenant) ||
-      edit.metadata !== undefined;
+      edit.metadata !== undefined ||
+      edit.placement !== undefined;
+    const moved = moveTo(request, before.row, edit.placement, at);
     const config = request.create === true || !isEmpty(changes);
     return {
       ...before.row,
@@ -319,9 +333,9 @@ export class Changes {
       revision: own ? count : before.row.revision,
       config_revision: config ? count : before.row.config_revision,
       version: made ? made.manifest.version : before.row.version,
-      ...(made && request.publish !== 'hold'
-        ? { stable_version: made.manifest.version, seq: nextSeq(before.row.seq, at.getTime()) }
-        : {}),
+      ...moved,
+      ...(made && request.publish !== 'hold' ? { stable_version: made.manifest.version } : {}),
+      ...(moved || (made && request.publish !== 'hold') ? { seq: nextSeq(before.row.seq, at.getTime()) } : {}),
       updated_at: at,
     };
   }
@@ -378,8 +392,30 @@ export class Changes {
         at,
       );
       if (!request.create && whole) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
+      // A release that is published brings the head along.
+      if (row.seq !== before.row.seq && row.stable_version === before.row.stable_version) {
+        const { seq } = row;
+        await tx.pendingHead.upsert({ where: { tenant_id }, create: { tenant_id, seq }, update: { seq } });
+      }
     });
   }
+}
+
+/**
+ * The columns of a tenant that shall run elsewhere; null when it stays. Where it ran before it runs on until it is ready
+ * where it shall run (see tenants/mover.ts).
+ */
+function moveTo(
+  { create }: ChangeRequest,
+  row: TenantRow,
+  placement: Labels | null | undefined,
+  at: Date,
+): Pick<TenantRow, 'placement' | 'leaving' | 'moved_at'> | null {
+  if (placement === undefined || canonical(placement) === canonical(row.placement)) return null;
+  if (create || row.stable_version === 0) return { placement, leaving: null, moved_at: null };
+  const before = [...((row.leaving ?? []) as (Labels | null)[]), row.placement as Labels | null];
+  const leaving = before.filter((labels) => canonical(labels) !== canonical(placement)).slice(-15);
+  return { placement, leaving: leaving as Prisma.JsonArray, moved_at: at };
 }
 
 /** Throws Problem 'conflict' when a new release has to wait for somebody's decision about the one before. */
@@ -413,11 +449,12 @@ const noRows: RowChanges = { resources: { put: [], removed: [] }, users: { put: 
 const isEmpty = ({ resources, users }: RowChanges): boolean =>
   resources.put.length + resources.removed.length + users.put.length + users.removed.length === 0;
 
-const ownFields = ({ tenant_name, status, resource_limits, metadata }: TenantRow) => ({
+const ownFields = ({ tenant_name, status, resource_limits, metadata, placement }: TenantRow) => ({
   tenant_name,
   status,
   resource_limits,
   metadata,
+  placement,
 });
 
 /** A tenant's columns as Prisma takes them. */

@@ -8,8 +8,9 @@ import { Prisma, type Tx } from '../../db/open.ts';
 import type { Context } from '../../deps.ts';
 import { notFound, Problem } from '../../http/problem.ts';
 import { audit } from '../audit/record.ts';
-import { lockTenant, Moved, type Origin } from '../releases/change.ts';
-import { nextSeq, type Step } from '../releases/head.ts';
+import { Moved, type Origin } from '../releases/change.ts';
+import type { Step } from '../releases/head.ts';
+import { moveHeadRow, withTenant } from '../releases/move.ts';
 import type { TenantRow } from '../releases/state.ts';
 import type { HaltOn, OnNoTraffic } from './schema.ts';
 import type { FleetCounts } from './signals.ts';
@@ -41,7 +42,6 @@ export interface Move {
 
 /** Started and driven by the management service itself. */
 export const itself: Origin = { actor: '', request_id: '', message: '' };
-const ROUNDS = 20;
 
 export interface Wanted {
   readonly version: number | undefined;
@@ -149,42 +149,6 @@ export async function move(
   const row = await uses.db.client.rollout.findUnique({ where: { rollout_id } });
   if (!row) throw notFound();
   return row;
-}
-
-/** Runs `work` with the tenant's row locked, again when somebody else changed it in between. */
-async function withTenant(
-  { db, changes, now }: Uses,
-  tenant_id: string,
-  work: (tx: Tx, row: TenantRow, at: Date) => Promise<void>,
-): Promise<void> {
-  await changes.exclusively(tenant_id, async () => {
-    for (let round = 1; ; round++) {
-      const row = await db.client.tenant.findUnique({ where: { tenant_id } });
-      if (!row) throw notFound();
-      try {
-        await db.write(async (tx) => {
-          await lockTenant(db, tx, row);
-          await work(tx, row, new Date(now()));
-        });
-        return;
-      } catch (error) {
-        if (!(error instanceof Moved) || round === ROUNDS) throw error;
-      }
-    }
-  });
-}
-
-/** The tenant gets another head, without a new release. The reconciler sees to it should this process die now. */
-export async function moveHeadRow(
-  tx: Tx,
-  row: TenantRow,
-  data: Prisma.TenantUncheckedUpdateManyInput,
-  at: Date,
-): Promise<void> {
-  const { tenant_id } = row;
-  const seq = nextSeq(row.seq, at.getTime());
-  await tx.tenant.updateMany({ where: { tenant_id }, data: { ...data, seq, changes: row.changes + 1 } });
-  await tx.pendingHead.upsert({ where: { tenant_id }, create: { tenant_id, seq }, update: { seq } });
 }
 
 const audited = (

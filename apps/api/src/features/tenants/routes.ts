@@ -1,3 +1,4 @@
+import { Labels } from '@arcus/control/release.ts';
 import { entriesOf } from '@arcus/gateway/check.ts';
 import { Config, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
@@ -27,6 +28,11 @@ const Metadata = z
   .record(z.string().max(255), z.unknown())
   .describe('Anything the caller wants to keep with the tenant');
 const Status = TenantInfo.shape.status;
+const Placement = Labels.nullable()
+  .default(null)
+  // No label asked for is the same as no choice.
+  .transform((labels) => (labels && Object.keys(labels).length > 0 ? labels : null))
+  .describe('Only workers with all these labels run it; null: all workers');
 const TenantName = z.string().min(1).max(255).describe('Name for people');
 
 const own = {
@@ -34,6 +40,7 @@ const own = {
   status: Status.default('active'),
   resource_limits: ResourceLimits.default({}),
   metadata: Metadata.default({}),
+  placement: Placement,
 };
 export const TenantUpdate = z.strictObject(own).meta({ id: 'TenantUpdate' });
 export const TenantCreate = z
@@ -53,6 +60,16 @@ export const Tenant = z
     status: Status,
     resource_limits: ResourceLimits,
     metadata: Metadata,
+    placement: Labels.nullable().describe('Only workers with all these labels run it; null: all workers'),
+    moving: z
+      .object({
+        since: Timestamp,
+        leaving: z
+          .array(Labels.nullable())
+          .describe('Where it runs until it is ready where it shall run; null: all workers'),
+      })
+      .nullable()
+      .describe('Set while it moves to another placement'),
     version: z.int().describe('Its newest release; 0 before the first'),
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -66,6 +83,11 @@ export function tenantBody(row: TenantRow): z.output<typeof Tenant> {
     status: row.status,
     resource_limits: row.resource_limits as z.output<typeof ResourceLimits>,
     metadata: row.metadata as z.output<typeof Metadata>,
+    placement: row.placement as z.output<typeof Labels> | null,
+    moving: row.moved_at && {
+      since: row.moved_at.toISOString(),
+      leaving: row.leaving as (z.output<typeof Labels> | null)[],
+    },
     version: row.version,
     created_at: row.created_at.toISOString(),
     updated_at: row.updated_at.toISOString(),
@@ -142,6 +164,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
           edit: () => ({
             tenant: { tenant_id, tenant_name, status, resource_limits: numbers(body.resource_limits) },
             metadata: body.metadata,
+            placement: body.placement,
             ...parsed,
           }),
         });
@@ -182,7 +205,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
       async (request, reply) => {
         const { tenant_id } = request.params;
         notGlobal(tenant_id);
-        const { tenant_name, status, resource_limits, metadata } = request.body;
+        const { tenant_name, status, resource_limits, metadata, placement } = request.body;
         const changed = await changes.apply({
           ...originOf(request, request.query),
           tenant_id,
@@ -193,6 +216,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
             return {
               tenant: { tenant_id, tenant_name, status, resource_limits: numbers(resource_limits) },
               metadata,
+              placement,
               entries: entriesOf(state.document.config),
               faults: [],
             };

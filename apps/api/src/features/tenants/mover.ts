@@ -1,0 +1,92 @@
+/**
+ * Ends moves of tenants: one that shall run elsewhere runs at both places until the workers that it enters have
+ * answered; then its head names the new place alone, and the workers that it leaves let its sessions end.
+ */
+import { matches } from '@arcus/control/chosen.ts';
+import type { Labels } from '@arcus/control/release.ts';
+import { Prisma } from '../../db/open.ts';
+import type { Context } from '../../deps.ts';
+import { audit } from '../audit/record.ts';
+import { moveHeadRow, withTenant } from '../releases/move.ts';
+import type { TenantRow } from '../releases/state.ts';
+
+/** After so long one that has not answered is not waited for, if another one has, ms. */
+export const PATIENCE_MS = 60_000;
+
+type Uses = Pick<Context, 'db' | 'store' | 'fleet' | 'changes' | 'publisher' | 'now' | 'log'>;
+
+export class Mover {
+  readonly #context: Uses;
+  #timer: NodeJS.Timeout | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(context: Uses) {
+    this.#context = context;
+  }
+
+  start(everyMs = 1000): void {
+    const again = () => {
+      if (this.#closed) return;
+      this.#turn = this.turn()
+        .catch((error) => this.#context.log.warn({ reason: (error as Error).message }, 'moves of tenants wait'))
+        .finally(() => {
+          if (this.#closed) return;
+          this.#timer = setTimeout(again, everyMs * (0.75 + Math.random() / 2));
+          this.#timer.unref();
+        });
+    };
+    again();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#turn;
+  }
+
+  /** One look at all tenants that move. */
+  async turn(): Promise<void> {
+    const { db } = this.#context;
+    const rows = await db.client.tenant.findMany({ where: { moved_at: { not: null } } });
+    for (const row of rows) {
+      if (this.#closed) return;
+      const reason = await this.#arrived(row);
+      if (reason !== null) await this.#narrow(row, reason);
+    }
+  }
+
+  /** Why the move is over; null while it is not. */
+  async #arrived(row: TenantRow): Promise<string | null> {
+    const { store, fleet, now } = this.#context;
+    const labels = (row.placement ?? {}) as Labels;
+    const [known, statuses] = await Promise.all([fleet.workers(), store.listStatus(row.tenant_id)]);
+    const entered = known.filter((worker) => worker.alive && matches(labels, worker.record.labels));
+    // Nowhere to go: it stays where it is.
+    const ready = entered.filter(({ record }) => statuses.get(record.id)?.applied === row.stable_version);
+    if (ready.length === 0) return null;
+    if (ready.length === entered.length) return `${ready.length} workers have it`;
+    if (now() - row.moved_at!.getTime() < PATIENCE_MS) return null;
+    const missing = entered.filter((worker) => !ready.includes(worker)).map(({ record }) => record.id);
+    return `${ready.length} of ${entered.length} workers have it; not waited for any longer: ${missing.slice(0, 10).join(', ')}`;
+  }
+
+  async #narrow({ tenant_id, moved_at }: TenantRow, reason: string): Promise<void> {
+    const { publisher, log } = this.#context;
+    await withTenant(this.#context, tenant_id, async (tx, row, at) => {
+      // Somebody was faster, or sent it elsewhere again.
+      if (row.moved_at?.getTime() !== moved_at?.getTime()) return;
+      await moveHeadRow(tx, row, { leaving: Prisma.DbNull, moved_at: null }, at);
+      await audit(
+        tx,
+        {
+          ...{ tenant_id, actor: 'arcus', action: 'tenant.moved', target: tenant_id, request_id: '' },
+          ...{ before: { leaving: row.leaving }, after: { placement: row.placement, reason }, version: null },
+        },
+        at,
+      );
+    });
+    log.info({ tenant: tenant_id, reason }, 'tenant moved');
+    await publisher.publish(tenant_id);
+  }
+}

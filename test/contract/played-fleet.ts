@@ -1,0 +1,56 @@
+/** Workers that are only played: they do what the heads of the tenant acme say, at once. */
+import type { TestContext } from 'node:test';
+import { chosen } from '@arcus/control/chosen.ts';
+import { SCHEMA, type TenantStatus } from '@arcus/control/release.ts';
+import type { ConfigStore, WorkerLease } from '@arcus/control/store.ts';
+
+interface Played {
+  lease: WorkerLease;
+  /** Refuses release 2. */
+  refuses: boolean;
+  /** Says nothing more. */
+  dead: boolean;
+}
+
+/** One worker per id, with its labels. */
+export async function fleet(t: TestContext, store: ConfigStore, ids: Record<string, Record<string, string>>) {
+  const workers = new Map<string, Played>();
+  const runs = new Map<string, number>();
+  const stop = new AbortController();
+  for (const [id, labels] of Object.entries(ids)) {
+    const times = { started_at: '2026-01-01T00:00:00Z', reported_at: '2026-01-01T00:00:00Z' };
+    const record = { schema: SCHEMA, id, labels, host: 'h', pid: 1, software: '0', admin: 'a:1' } as const;
+    const lease = await store.leaseWorker({ ...record, ...times, tenants: 0, refused: 0 }, 5);
+    workers.set(id, { lease, refuses: false, dead: false });
+  }
+  const done = (async () => {
+    for await (const event of store.watchHeads(stop.signal)) {
+      const heads = event.type === 'list' ? [...event.heads.values()] : event.type === 'put' ? [event.head] : [];
+      for (const head of heads.filter((one) => one.tenant === 'acme')) {
+        for (const [id, worker] of workers) {
+          if (worker.dead) continue;
+          const version = chosen(head, { id, labels: ids[id]! })?.version;
+          const issues = [{ pointer: '/config/servers/0/listen', message: 'in use', code: 'address_in_use' }];
+          let status: TenantStatus | null = version === undefined ? null : { applied: version };
+          if (worker.refuses && version === 2) status = { applied: runs.get(id) ?? 0, refused: { version, issues } };
+          runs.set(id, status?.applied ?? 0);
+          await worker.lease.report(new Map([['acme', status]])).catch(() => {});
+        }
+      }
+    }
+  })();
+  t.after(async () => {
+    stop.abort();
+    await done;
+    for (const worker of workers.values()) if (!worker.dead) await worker.lease.close();
+  });
+  return {
+    workers,
+    runs: () => Object.fromEntries([...runs].sort()),
+    async kill(id: string) {
+      const worker = workers.get(id)!;
+      worker.dead = true;
+      await worker.lease.close();
+    },
+  };
+}
