@@ -42,7 +42,13 @@ export const WorkerEnv = z.object({
   ARCUS_DRAIN_SECONDS: z.coerce.number().min(0).max(86_400).default(30).describe('For sessions to end, seconds'),
   ARCUS_DECISION_LOG: z.string().min(1).default('stdout').describe('stdout | off | path of a file'),
   ARCUS_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('How much is logged'),
-  ARCUS_PROCESSES: z.coerce.number().int().min(1).max(256).optional().describe('Default: one per core'),
+  ARCUS_PROCESSES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .optional()
+    .describe('Default: one per core on Linux, one elsewhere'),
 });
 
 export type WorkerEnv = z.output<typeof WorkerEnv>;
@@ -60,9 +66,9 @@ export function readWorkerEnv(source: Readonly<Record<string, string | undefined
   throw new Error(`the environment is not right:\n  ${lines.join('\n  ')}`);
 }
 
-/** How many processes a worker is; only Linux lets them share an address as we need it. */
+/** How many processes a worker is. Only Linux spreads connections over them evenly: elsewhere nobody gets several unasked. */
 export const processesOf = (env: WorkerEnv): number =>
-  process.platform === 'linux' ? (env.ARCUS_PROCESSES ?? availableParallelism()) : 1;
+  env.ARCUS_PROCESSES ?? (process.platform === 'linux' ? availableParallelism() : 1);
 
 /** A host name as the beginning of a worker id. */
 export const idFromHost = (random: string): string => {

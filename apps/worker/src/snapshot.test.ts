@@ -160,3 +160,17 @@ test('a blob that was exchanged is no release, also when the checksum of the fil
   await writeFile(file, `${sha256(Buffer.from(altered, 'latin1'))}\n${altered}`, 'latin1');
   assert.deepEqual(await read(), []);
 });
+
+test('a folder that was handed over is written no more, unless it is given back', async (t) => {
+  const { open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, bodies));
+  await snapshot.hold();
+  assert.equal((await read())[0]?.head.stable.version, 1);
+  snapshot.save(release('acme', 2, bodies));
+  await snapshot.flush();
+  assert.equal((await read())[0]?.head.stable.version, 1);
+  snapshot.resume();
+  await snapshot.close();
+  assert.equal((await read())[0]?.head.stable.version, 2);
+});
