@@ -2,6 +2,7 @@
  * Tells the store who this worker is and what it runs. Nobody waits for it: answers are gathered for a few ms, sent
  * together, and sent again until the store has them.
  */
+import { fault } from '@arcus/control/faults.ts';
 import type { TenantStatus, WorkerRecord } from '@arcus/control/release.ts';
 import type { ConfigStore, WorkerLease } from '@arcus/control/store.ts';
 import type { Logger } from 'pino';
@@ -91,6 +92,7 @@ export class Reporter {
         this.#said = said;
         this.#saidAt = performance.now();
       }
+      if (batch.size > 0) fault('apply.before-ack');
       if (batch.size > 0) await lease.report(batch);
       this.#options.onHeard();
       if (this.#failures > 0) this.#options.log.info('the store takes reports again');

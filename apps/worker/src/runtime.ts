@@ -4,6 +4,7 @@
  */
 import { slices } from '@arcus/control/canonical.ts';
 import { type Chooser, chosen } from '@arcus/control/chosen.ts';
+import { fault } from '@arcus/control/faults.ts';
 import type { Head, ReleaseRef, TenantStatus } from '@arcus/control/release.ts';
 import type { Verifier } from '@arcus/control/sign.ts';
 import { StoreCorrupt, StoreUnavailable } from '@arcus/control/store.ts';
@@ -121,6 +122,7 @@ export class Runtime implements Orders {
     const { version } = wanted;
 
     const release = await this.#loading.run(() => loader.load(tenant.id, wanted, source));
+    fault('apply.after-load');
     const lane = release.bytes < LARGE ? this.#small : this.#large;
     const graph = await lane.run(async () => {
       await this.#breathe();
@@ -128,6 +130,7 @@ export class Runtime implements Orders {
       return compileDocument(release.document, tenant.id, version, compile, live.get(tenant.id));
     });
     if (graph === null) return; // a newer order came: it is the one to serve
+    fault('apply.after-compile');
 
     const prepared = await listeners.prepare(tenant.id, wantedBy(graph)).catch((error) => {
       graph.retire();
@@ -138,12 +141,14 @@ export class Runtime implements Orders {
       graph.retire();
       return;
     }
+    fault('apply.after-prepare');
     // One synchronous step: no connection meets half of a release.
     const old = live.swap(tenant.id, graph);
     prepared.commit();
 
     this.#retire(old);
     prepared.closeUnused(graph.status === 'inactive' ? drainMs : undefined);
+    fault('apply.after-swap');
     this.#applied(tenant, head, wanted, release, source === this.#options.store ? snapshot : null);
   }
 

@@ -12,6 +12,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkBlob } from '@arcus/control/codec.ts';
+import { fault } from '@arcus/control/faults.ts';
 import { Head, Manifest } from '@arcus/control/release.ts';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -174,8 +175,10 @@ export class Snapshot {
       this.#wait(tenant, undefined);
       failed.delete(tenant);
       try {
+        fault('apply.before-snapshot');
         if (saved) await this.#write(saved);
         else await this.#forget(tenant);
+        fault('apply.after-snapshot');
         this.failures = 0;
       } catch (error) {
         this.failures++;
@@ -316,7 +319,10 @@ export class Snapshot {
     const temporary = `${path}.tmp`;
     const file = await open(temporary, 'w', 0o600);
     try {
-      for (const part of parts) await file.write(part);
+      for (const part of parts) {
+        await file.write(part);
+        fault('apply.amid-snapshot');
+      }
       await file.sync();
     } finally {
       await file.close();

@@ -1,4 +1,5 @@
 import { canonicalHash } from './canonical.ts';
+import { fault } from './faults.ts';
 import { type Head, Manifest, type ReleaseRef } from './release.ts';
 import { type Document, join, type PartCache } from './sections.ts';
 import type { Verifier } from './sign.ts';
@@ -35,8 +36,11 @@ export async function putRelease(
         return store.putBlob(name, body);
       }),
     );
+    fault('publish.amid-blobs');
   }
+  fault('publish.after-blobs');
   await store.putManifest(manifest);
+  fault('publish.after-manifest');
 }
 
 /**

@@ -4,6 +4,7 @@
  * rows, audit event, blobs and release together. Nothing is stored of what has a fault.
  */
 import { canonical } from '@arcus/control/canonical.ts';
+import { fault } from '@arcus/control/faults.ts';
 import { type HeadBody, type Labels, type Manifest, SCHEMA } from '@arcus/control/release.ts';
 import type { Sealer } from '@arcus/control/seal.ts';
 import { type Cut, cut, DocumentTooLarge } from '@arcus/control/sections.ts';
@@ -206,6 +207,7 @@ export class Changes {
       const changes = rowChanges(old.config, document.config);
       const row = this.#nextRow(request, before, edit, document, changes, made, at);
       await this.#commit(request, before, row, document, changes, made, at, edit.entries, refuse);
+      fault('publish.after-commit');
       const state: TenantState = {
         row,
         document,
@@ -376,6 +378,7 @@ export class Changes {
         }
       }
       await request.also?.(tx, at);
+      fault('publish.in-transaction');
       const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
       await audit(
         tx,

@@ -1,4 +1,5 @@
 /** Brings releases from the database to the config store: at once after the commit, and again until it succeeds. */
+import { fault } from '@arcus/control/faults.ts';
 import { moveHead, putRelease } from '@arcus/control/publish.ts';
 import type { Head, HeadBody, Manifest } from '@arcus/control/release.ts';
 import type { Signer, Verifier } from '@arcus/control/sign.ts';
@@ -139,6 +140,7 @@ export class Publisher {
       : await wantedHead(db.client, tenant_id);
     if (!wanted) return this.#bury(tenant_id);
     const head = signer.sign(wanted.head);
+    fault('publish.before-store');
     if (!(fresh && (await this.#inOneStep(head, fresh)))) {
       for (const manifest of wanted.manifests) {
         await putRelease(store, manifest, (names) => this.#bodies(names, fresh));
@@ -148,9 +150,12 @@ export class Publisher {
       if (moved === 'superseded' && fresh) return this.#bring(tenant_id, null);
     }
 
+    fault('publish.after-head');
+
     const { version } = wanted.head.stable;
     await db.client.$executeRaw`UPDATE releases SET state = 'published', published_at = ${new Date(now())}
       WHERE tenant_id = ${tenant_id} AND version = ${version} AND state = 'pending'`;
+    fault('publish.after-published');
     // The one before is out: nothing can wait behind it.
     if (fresh && this.#out.get(tenant_id) === version - 1) {
       this.#out.set(tenant_id, version);
