@@ -118,9 +118,17 @@ export class KubeStorage {
   replace(resource: string, namespace: string, name: string, given: KubeObject): KubeObject {
     if (given.metadata?.name !== name) throw new KubeFault(400, 'BadRequest', 'the name of the object does not match');
     const now = this.get(resource, namespace, name);
-    // (A Lease is made by a PUT, too, when it names no version; nobody here relies on that.)
-    if (!now) throw new KubeFault(404, 'NotFound', `${resource} "${name}" not found`);
-    const { resourceVersion } = given.metadata;
+    const { uid: wanted, resourceVersion } = given.metadata;
+    if (wanted && wanted !== now?.metadata.uid) {
+      const message = `Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${now?.metadata.uid ?? ''}`;
+      throw new KubeFault(409, 'Conflict', message);
+    }
+    if (!now) {
+      if (resource === 'configmaps') throw new KubeFault(404, 'NotFound', `${resource} "${name}" not found`);
+      // A Lease is made by a PUT, too, whatever version it names.
+      const { resourceVersion: _, ...metadata } = given.metadata;
+      return this.create(resource, namespace, { ...given, metadata: metadata as KubeMeta });
+    }
     if (!resourceVersion && resource === 'leases') {
       throw new KubeFault(
         422,

@@ -204,8 +204,9 @@ export class KubernetesLease implements WorkerLease {
     throw new StoreUnavailable(`kubernetes: ${name} is written by somebody else all the time`);
   }
 
-  #put(name: string, { metadata, spec }: Content, { resourceVersion }: Written): Promise<Answer> {
-    const body = lease({ metadata: { ...metadata, resourceVersion }, spec });
+  /** Replaces what we know. With its uid: a PUT of a Lease that is gone would make a new one, and nobody would notice. */
+  #put(name: string, { metadata, spec }: Content, { uid, resourceVersion }: Written): Promise<Answer> {
+    const body = lease({ metadata: { ...metadata, uid, resourceVersion }, spec });
     return this.#client.call('PUT', `${this.#path}/${name}`, { body });
   }
 
@@ -234,6 +235,7 @@ export class KubernetesLease implements WorkerLease {
             body: { preconditions: { uid, resourceVersion } },
           });
       if (status !== 409) return;
+      // Somebody else's by now, or gone, or our own write whose answer got lost.
       const there = await this.#look(name);
       if (there?.spec?.holderIdentity !== this.#holder) return;
     }
