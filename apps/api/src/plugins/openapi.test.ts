@@ -18,7 +18,16 @@ test('/openapi.json describes every route and every kind, and the page is there'
     '/tenants/{tenant_id}/reload',
     '/tenants/{tenant_id}/metrics',
     '/tenants/{tenant_id}/releases/{version}',
+    '/tenants/{tenant_id}/releases/{version}/document',
+    '/tenants/{tenant_id}/releases/{version}/diff/{other}',
+    '/tenants/{tenant_id}/rollback',
+    '/tenants/{tenant_id}/drafts/{draft}',
+    ...['config', 'users/{username}', 'validate', 'diff', 'apply', 'rebase'].map(
+      (path) => `/tenants/{tenant_id}/drafts/{draft}/${path}`,
+    ),
     '/tenants/{tenant_id}/users/{username}',
+    '/workers/{worker_id}',
+    '/workers/{worker_id}/tenants',
     ...['servers', 'escapers', 'resolvers', 'user-groups', 'auditors', 'policies'].map(
       (f) => `/tenants/{tenant_id}/${f}/{name}`,
     ),
