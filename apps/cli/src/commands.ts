@@ -13,6 +13,8 @@ import { pull } from './commands/pull.ts';
 import { push } from './commands/push.ts';
 import { releases } from './commands/releases.ts';
 import { rollback } from './commands/rollback.ts';
+import { rolloutAbort, rolloutPause, rolloutPromote, rolloutResume, rolloutStatus } from './commands/rollout-move.ts';
+import { rolloutStart } from './commands/rollout-start.ts';
 import { status } from './commands/status.ts';
 import { tokenCreate } from './commands/token-create.ts';
 import { up } from './commands/up.ts';
@@ -22,5 +24,6 @@ import { validate } from './commands/validate.ts';
 export const commands = [
   ...[up, validate, diff, push, pull, status, releases, rollback],
   ...[draftList, draftCreate, draftPush, draftDiff, draftValidate, draftRebase, draftApply, draftDiscard],
+  ...[rolloutStart, rolloutStatus, rolloutPause, rolloutResume, rolloutAbort, rolloutPromote],
   ...[tokenCreate, keygen, migrate],
 ] as const;

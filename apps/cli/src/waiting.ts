@@ -11,12 +11,18 @@ export const waitFlags = {
   wait: { description: 'Wait until every live worker has answered; 0 only when all of them run it' },
   timeout: { value: 'TIME', description: 'How long to wait at most, such as 500ms, 30s, 2m; default 30s' },
   message: { value: 'TEXT', short: 'm', description: 'Why, for the history of releases' },
+  publish: {
+    value: 'now|hold',
+    description:
+      'hold: store the release for a rollout; now: publish what is held, too; default: now, unless one is held',
+  },
 } as const;
 
 interface WaitValues {
   readonly wait: boolean;
   readonly timeout: string | undefined;
   readonly message: string | undefined;
+  readonly publish: string | undefined;
 }
 
 /** What a release turned out to be, as the API puts it. */
@@ -38,11 +44,16 @@ function milliseconds(text: string): number {
 /** The query of a write, and how long its answer may take, ms. */
 export function waitQuery(values: WaitValues): { query: Record<string, string>; timeout: number } {
   if (values.timeout !== undefined && !values.wait) throw new UsageError('--timeout needs --wait');
+  if (values.publish !== undefined && values.publish !== 'now' && values.publish !== 'hold') {
+    throw new UsageError(`--publish: "${values.publish}" is neither now nor hold`);
+  }
+  if (values.publish === 'hold' && values.wait) throw new UsageError('--publish hold and --wait exclude each other');
   const timeout = values.timeout ?? '30s';
   return {
     query: {
       ...(values.wait ? { wait: 'acked', timeout } : {}),
       ...(values.message === undefined ? {} : { message: values.message }),
+      ...(values.publish === undefined ? {} : { publish: values.publish }),
     },
     timeout: milliseconds(timeout) + GRACE_MS,
   };

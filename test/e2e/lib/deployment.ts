@@ -24,7 +24,7 @@ export interface Deployment {
   readonly api: Child;
   readonly worker: Child;
   /** Starts one more worker on this machine; gone with the deployment. */
-  addWorker(id: string): Promise<Child>;
+  addWorker(id: string, env?: Record<string, string>): Promise<Child>;
   /** The config store stops answering; what it holds stays. */
   storeAway(): Promise<void>;
   storeBack(): Promise<void>;
@@ -98,13 +98,14 @@ export async function startEmbedded(): Promise<Deployment> {
     api: up.process,
     worker: up.process,
     redis: undefined,
-    async addWorker(id) {
+    async addWorker(id, env = {}) {
       const worker = await startWorkerProcess({
         ARCUS_WORKER_ID: id,
         ARCUS_DATA: join(dir.path, id),
         ARCUS_STORE_URL: `file:${store}`,
         ARCUS_SECRET_KEY_FILE: join(data, 'secret.key'),
         ARCUS_VERIFY_KEYS_FILE: join(data, 'signing.pub'),
+        ...env,
       });
       more.push(worker);
       return worker;

@@ -61,7 +61,9 @@ export function notesOn(plan: readonly Planned[], rules: Rules): string[] {
     }
   }
   if (plan.at(-1)!.workers.length < of) {
-    notes.push(`After the last step the other ${of - plan.at(-1)!.workers.length} workers take it all at once.`);
+    notes.push(
+      `After the last step the rest of the fleet (${of - plan.at(-1)!.workers.length} of ${of}) takes it all at once.`,
+    );
   }
   return notes;
 }
