@@ -8,6 +8,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Db } from '../../db/open.ts';
 import { tombstoneOf, type WantedHead, wantedHead } from './head.ts';
 import { Keeper } from './keeper.ts';
+import { PublishedMarks } from './published.ts';
 
 export interface PublisherDeps {
   readonly db: Db;
@@ -51,12 +52,14 @@ export class Publisher {
   /** The revision of each tenant's head in the store, as this process left it. */
   readonly #heads = new Map<string, Revision>();
   readonly #keeper: Keeper;
+  readonly #published: PublishedMarks;
   #timer: NodeJS.Timeout | undefined;
   #sweep: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(deps: PublisherDeps) {
     this.#deps = deps;
+    this.#published = new PublishedMarks(deps);
     this.#keeper = new Keeper({ ...deps, key: deps.signer.key, publish: (tenant_id) => this.publish(tenant_id) });
   }
 
@@ -134,12 +137,13 @@ export class Publisher {
   }
 
   async #bring(tenant_id: string, fresh: Fresh | null): Promise<void> {
-    const { db, store, now, signer, verifier } = this.#deps;
+    const { db, store, signer, verifier } = this.#deps;
     const wanted: WantedHead | null = fresh
       ? { head: fresh.head, manifests: [fresh.manifest] }
       : await wantedHead(db.client, tenant_id);
     if (!wanted) return this.#bury(tenant_id);
     const head = signer.sign(wanted.head);
+    this.#keeper.expect(head);
     fault('publish.before-store');
     if (!(fresh && (await this.#inOneStep(head, fresh)))) {
       for (const manifest of wanted.manifests) {
@@ -153,8 +157,7 @@ export class Publisher {
     fault('publish.after-head');
 
     const { version } = wanted.head.stable;
-    await db.client.$executeRaw`UPDATE releases SET state = 'published', published_at = ${new Date(now())}
-      WHERE tenant_id = ${tenant_id} AND version = ${version} AND state = 'pending'`;
+    await this.#published.mark(tenant_id, version);
     fault('publish.after-published');
     // The one before is out: nothing can wait behind it.
     if (fresh && this.#out.get(tenant_id) === version - 1) {
