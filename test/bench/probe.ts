@@ -30,7 +30,9 @@ function head(url: string, authorization: string): string {
 /** Throws unless the proxy fetches `url` and, when it has duties, does them. */
 export async function checkForward(proxy: ProxyUnderTest, url: string, blockedHost: string | null): Promise<void> {
   const expect = async (what: string, status: number, request: string) => {
-    const answer = await ask(proxy.port, request);
+    const answer = await ask(proxy.port, request).catch((error: Error) => {
+      throw new Error(`${proxy.name}, ${what}: ${error.message}`);
+    });
     if (answer.status !== status) {
       throw new Error(`${proxy.name}, ${what}: expected ${status}, got ${answer.text.slice(0, 200)}`);
     }
