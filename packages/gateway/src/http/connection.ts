@@ -39,6 +39,14 @@ export interface Exchange {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** In the place of an exchange once a relay has the stream: it hears nothing any more. */
+const JOINED: Exchange = {
+  clientData: (chunk) => chunk.length,
+  clientEnd() {},
+  clientDrain() {},
+  clientClosed() {},
+  timeout() {},
+};
 /** So much of a long read is looked at as text while a head is expected. */
 const HEAD_WINDOW = 4096;
 /** How long a refused client may go on sending before the connection is cut, ms. */
@@ -183,6 +191,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   /** The stream now belongs to a relay; this connection only keeps its place among the open ones. */
   detach(): void {
     this.#server.context.services.wheel.forget(this);
+    this.#exchange = JOINED;
     this.#pending = '';
     this.#lastText = this.#lastAuthorization = this.#lastCredentials = '';
     this.#lastAuthority = null;
@@ -372,10 +381,10 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     this.arm(context.limits.response_head_ms);
     // Bytes behind the head: the body's first, what is left is the next request.
     if (head.hasBody && this.#tail !== null) {
-      this.#tail = this.#tail.subarray(exchange.firstBody(this.#tail, this.#tailBorrowed));
+      this.#tail = this.#tail.subarray(exchange.clientData(this.#tail, this.#tailBorrowed));
     } else if (head.hasBody && this.#pending !== '') {
       const bytes = this.takePending();
-      const taken = exchange.firstBody(bytes, false);
+      const taken = exchange.clientData(bytes, false);
       if (taken < bytes.length) this.#pending = latin1(bytes, taken);
     }
     exchange.start();

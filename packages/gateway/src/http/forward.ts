@@ -7,29 +7,17 @@ import { type Framing, parseResponseHead, type ResponseHead, responseFraming } f
 import { latin1 } from '../bytes.ts';
 import { errorTable, GatewayError } from '../errors.ts';
 import type { Egress } from '../kind.ts';
-import { Relay } from '../relay.ts';
 import type { LiveSession } from '../session.ts';
 import type { StreamReceiver } from '../stream.ts';
 import { errorAnswer } from './answer.ts';
 import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
-import { interimText, lastRecipientText, requestText, responseText, upgradeText } from './heads.ts';
+import { interimText, lastRecipientText, offered, requestText, responseText, upgradeText } from './heads.ts';
+import { join } from './join.ts';
 
 /** Methods that may be sent again on a fresh connection: RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 /** So much of a read is looked at as text while a head is expected: most heads, and short bodies with them. */
 const HEAD_WINDOW = 2048;
-
-/** RFC 9110 section 7.8: only to a protocol that was offered. */
-const offered = (list: string, chosen: string): boolean => {
-  const offers = list.toLowerCase().split(',');
-  return (
-    chosen !== '' &&
-    chosen
-      .toLowerCase()
-      .split(',')
-      .every((c) => offers.some((o) => o.trim() === c.trim()))
-  );
-};
 
 export class Forward implements Exchange, StreamReceiver {
   readonly #connection: HttpConnection;
@@ -108,11 +96,6 @@ export class Forward implements Exchange, StreamReceiver {
 
   // ── from the client ──────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Body bytes that came in one piece with the head; answers how many belong to the body. */
-  firstBody(bytes: Buffer, borrowed: boolean): number {
-    return this.clientData(bytes, borrowed);
-  }
-
   clientData(chunk: Buffer, borrowed: boolean): number {
     if (this.#requestDone) return 0;
     let taken: number;
@@ -163,7 +146,7 @@ export class Forward implements Exchange, StreamReceiver {
   clientClosed(error: Error | null): void {
     // A reset goes on as a reset: the site must not wait for the rest.
     if (error && !this.#finished) this.#egress?.stream.reset();
-    this.#end(new GatewayError('client_closed', error ? 'reset' : ''), false);
+    this.#end(new GatewayError('client_closed', error ? 'reset' : ''));
   }
 
   timeout(): void {
@@ -416,30 +399,8 @@ export class Forward implements Exchange, StreamReceiver {
     this.#finished = true;
     const connection = this.#connection;
     const early = connection.takePending();
-    connection.detach();
-    const rest = from < chunk.length ? latin1(chunk, from) : '';
-    connection.stream.write(out + rest);
-    const { stats, wheel } = this.#context.services;
-    stats.settling.add(session);
-    new Relay(connection.stream, egress.stream, {
-      wheel,
-      idleMs: this.#context.limits.tunnel_idle_ms,
-      moved: (a, b) => {
-        session.bytes_in += a;
-        session.bytes_out += b;
-      },
-      done: () => {
-        stats.settling.delete(session);
-        session.record(null);
-        egress.release(false);
-        connection.detached();
-      },
-    });
-    if (early.length > 0) {
-      session.bytes_in += early.length;
-      if (egress.stream.write(early)) connection.stream.resume();
-    } else connection.stream.resume();
-    if (connection.ended) egress.stream.end();
+    connection.stream.write(from < chunk.length ? out + latin1(chunk, from) : out);
+    join(connection, this.#context, egress, session, early);
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -505,17 +466,17 @@ export class Forward implements Exchange, StreamReceiver {
     this.#session.status = errorTable[known.code].status;
     this.#session.bytes_out += answer.length;
     this.#connection.stream.write(answer);
-    this.#end(known, persist);
+    this.#end(known);
     this.#connection.next(persist);
   }
 
   #abort(error: GatewayError): void {
     if (this.#finished) return;
-    this.#end(error, false);
+    this.#end(error);
     this.#connection.stream.reset();
   }
 
-  #end(error: GatewayError, _persist: boolean): void {
+  #end(error: GatewayError): void {
     if (this.#finished) return;
     this.#finished = true;
     this.#session.record(error);

@@ -68,6 +68,17 @@ export const interimText = (head: ResponseHead, via: string): string =>
 export const upgradeText = (head: ResponseHead, via: string): string =>
   `${statusLine(head)}${withoutLength(head)}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n${via}\r\n`;
 
+/** RFC 9110 section 7.8: a switch only to a protocol that was offered. Both are lists. */
+export function offered(list: string, chosen: string): boolean {
+  const parts = (text: string) =>
+    text
+      .toLowerCase()
+      .split(',')
+      .map((part) => part.trim());
+  const offers = parts(list);
+  return chosen !== '' && parts(chosen).every((protocol) => offers.includes(protocol));
+}
+
 /** The answer of the last recipient to TRACE or OPTIONS with Max-Forwards 0: RFC 9110 section 7.6.2. */
 export function lastRecipientText(head: RequestHead, persist: boolean): string {
   const trace = head.method === 'TRACE';

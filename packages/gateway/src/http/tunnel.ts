@@ -2,24 +2,21 @@
 import type { RequestHead } from '@arcus/protocol/http1/request.ts';
 import { errorTable, GatewayError } from '../errors.ts';
 import type { Egress } from '../kind.ts';
-import { Relay, type RelayOptions } from '../relay.ts';
 import type { LiveSession } from '../session.ts';
-import type { Wheel } from '../wheel.ts';
 import { errorAnswer } from './answer.ts';
 import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
+import { join } from './join.ts';
 
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n';
 /** Bytes that a client may send ahead of our answer. */
 const MAX_EARLY = 64 * 1024;
 
-/** In the place of what came early, once it has gone on. */
-const NONE: Buffer[] = [];
+const NOTHING = Buffer.alloc(0);
 
-export class Tunnel implements Exchange, RelayOptions {
+export class Tunnel implements Exchange {
   readonly #connection: HttpConnection;
   readonly #context: HttpServerContext;
-  /** Null once the tunnel is open: its text is not kept for as long as the tunnel lives. */
-  #head: RequestHead | null;
+  readonly #head: RequestHead;
   readonly #session: LiveSession;
   #egress: Egress | null = null;
   #early: Buffer[] = [];
@@ -43,7 +40,7 @@ export class Tunnel implements Exchange, RelayOptions {
     const { limits } = this.#context;
     this.#connection.arm(limits.response_head_ms);
     try {
-      if (this.#head!.hasBody) throw new GatewayError('bad_request', 'CONNECT with a body');
+      if (this.#head.hasBody) throw new GatewayError('bad_request', 'CONNECT with a body');
       const way = this.#session.admit();
       if (way instanceof Promise)
         way.then(
@@ -150,55 +147,15 @@ export class Tunnel implements Exchange, RelayOptions {
   #join(): void {
     if (this.#finished) return;
     this.#finished = true;
-    const session = this.#session;
-    const connection = this.#connection;
     const egress = this.#egress!;
-    const { stats } = this.#context.services;
-    const { tenant, server } = this.#context.counters;
-    connection.detach();
-    stats.settling.add(session);
-    tenant.active++;
-    server.active++;
-    this.#head = null;
-    new Relay(connection.stream, egress.stream, this);
-    const early = this.#early;
-    this.#early = NONE;
-    if (early.length > 0) {
-      const bytes = Buffer.concat(early);
-      session.bytes_in += bytes.length;
-      if (!egress.stream.write(bytes)) connection.stream.pause();
-      else connection.stream.resume();
-    } else connection.stream.resume();
-    if (this.#ended) egress.stream.end();
+    const early = this.#early.length === 0 ? NOTHING : Buffer.concat(this.#early);
+    join(this.#connection, this.#context, egress, this.#session, early);
     if (this.#siteEnded) egress.stream.receiver.onEnd();
-  }
-
-  get wheel(): Wheel {
-    return this.#context.services.wheel;
-  }
-
-  get idleMs(): number {
-    return this.#context.limits.tunnel_idle_ms;
-  }
-
-  moved(fromClient: number, fromUpstream: number): void {
-    this.#session.bytes_in += fromClient;
-    this.#session.bytes_out += fromUpstream;
-  }
-
-  done(): void {
-    const { counters, services } = this.#context;
-    counters.tenant.active--;
-    counters.server.active--;
-    services.stats.settling.delete(this.#session);
-    this.#session.record(null);
-    this.#egress!.release(false);
-    this.#connection.detached();
   }
 
   #fail(error: unknown): void {
     const head = this.#head;
-    if (this.#finished || head === null) return;
+    if (this.#finished) return;
     const known =
       error instanceof GatewayError
         ? error
