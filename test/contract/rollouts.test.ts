@@ -96,8 +96,10 @@ for (const [name, fresh] of Object.entries(databases)) {
       await until(async () => (await head(api)).stable.version === 2);
       assert.equal((await head(api)).rollout, undefined);
       assert.deepEqual(runs(), { 'w-a': 2, 'w-b': 2, 'w-c': 2, 'w-d': 2 });
-      const release = await api.call('GET', '/tenants/acme/releases/2');
-      assert.equal(release.body.state, 'published');
+      const release = await until(async () => {
+        const answer = await api.call('GET', '/tenants/acme/releases/2');
+        return answer.body.state === 'published' && answer;
+      });
       assert.deepEqual(
         release.body.rollouts.map((one: { id: string; state: string }) => [one.id, one.state]),
         [[made.id, 'promoted']],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Labels } from '@arcus/control/release.ts';
 import { decide, type Situation, type Worker } from './decide.ts';
 import { notesOn, planOf } from './plan.ts';
 import { breach, compare, type Signal } from './signals.ts';
@@ -86,7 +87,8 @@ test('only what was counted since counts, also of a worker that started anew', (
 });
 
 test('what a rollout cannot show with a fleet is said beforehand', () => {
-  const fleet = (...ids: string[]) => ids.map((id) => ({ id, labels: id === 'a' ? { canary: 'yes' } : {} }));
+  const fleet = (...ids: string[]) =>
+    ids.map((id) => ({ id, labels: (id === 'a' ? { canary: 'yes' } : {}) as Labels }));
   const steps = [{ labels: { canary: 'yes' } }, { percent: 100 }];
   const notes = (ids: string[], asked = {}) =>
     notesOn(planOf(steps, undefined, fleet(...ids)), { ...rules, ...asked }).join('\n');
