@@ -98,7 +98,7 @@ for (const [name, fresh] of Object.entries(databases)) {
       assert.deepEqual(runs(), { 'w-a': 2, 'w-b': 2, 'w-c': 2, 'w-d': 2 });
       const release = await until(async () => {
         const answer = await api.call('GET', '/tenants/acme/releases/2');
-        return answer.body.state === 'published' && answer;
+        return answer.body.state === 'published' ? answer : null;
       });
       assert.deepEqual(
         release.body.rollouts.map((one: { id: string; state: string }) => [one.id, one.state]),
