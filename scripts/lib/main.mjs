@@ -12,6 +12,7 @@ const tasks = {
   test: { entry: 'test/run.mjs', args: [] },
   bench: { entry: 'test/bench/main.ts', args: [] },
   fuzz: { entry: 'test/fuzz/main.ts', args: [] },
+  chaos: { entry: 'test/chaos/main.ts', args: [] },
   load: { entry: 'test/load/main.ts', args: [] },
   gen: { entry: 'scripts/gen.mjs', args: [] },
 };

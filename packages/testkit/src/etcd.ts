@@ -21,6 +21,8 @@ export interface EtcdOptions {
   };
   /** Default 1. */
   members?: number;
+  /** More arguments for each member. */
+  args?: readonly string[];
 }
 
 export interface EtcdServer {
@@ -66,7 +68,12 @@ function rangeEnd(prefix: string): Buffer {
 }
 
 /** A real etcd (or several members of one) on free ports, its data in a temporary folder. */
-export async function startEtcd({ tls = false, auth, members: count = 1 }: EtcdOptions = {}): Promise<EtcdServer> {
+export async function startEtcd({
+  tls = false,
+  auth,
+  members: count = 1,
+  args = [],
+}: EtcdOptions = {}): Promise<EtcdServer> {
   const dir = tempDir('etcd');
   const ca = tls ? await createCa('etcd test CA') : undefined;
   const server = await ca?.issue(['localhost', '127.0.0.1']);
@@ -142,6 +149,7 @@ export async function startEtcd({ tls = false, auth, members: count = 1 }: EtcdO
               '--log-level=error',
               `--auth-token-ttl=${auth?.tokenTtl ?? 300}`,
               ...tlsArgs,
+              ...args,
             ],
             ready: async () => `${(await send(client, 'GET', '/health')).health}` === 'true',
             deadline: 60_000,

@@ -1,0 +1,44 @@
+/** Runs scenarios one after another; those that want the same deployment share it. */
+import { Lab } from './lib/lab.ts';
+import type { Outcome, Scenario } from './scenario.ts';
+
+/** How many kills a scenario makes that makes them in numbers. */
+const KILLS = { long: 300, short: 4 };
+
+export interface Ran {
+  readonly scenario: Scenario;
+  /** Undefined: it could not be run, see `skipped`. */
+  readonly outcome: Outcome | undefined;
+  readonly skipped: string;
+  readonly seconds: number;
+}
+
+export async function* runScenarios(
+  wanted: readonly Scenario[],
+  { long, kills = long ? KILLS.long : KILLS.short }: { long: boolean; kills?: number | undefined },
+): AsyncGenerator<Ran> {
+  for (const [members, group] of Map.groupBy(wanted, (scenario) => scenario.members)) {
+    let lab: Lab | undefined;
+    try {
+      for (const scenario of group) {
+        const skipped = scenario.unable?.() ?? '';
+        if (skipped !== '') {
+          yield { scenario, outcome: undefined, skipped, seconds: 0 };
+          continue;
+        }
+        lab ??= await openLab(members);
+        const started = performance.now();
+        lab.begin();
+        const outcome = await scenario.run(lab, { long, kills });
+        const seconds = Math.round((performance.now() - started) / 100) / 10;
+        yield { scenario, outcome, skipped, seconds };
+      }
+    } finally {
+      await lab?.close();
+    }
+  }
+}
+
+async function openLab(members: Scenario['members']): Promise<Lab> {
+  return Lab.start(members === 0 ? { workers: 0 } : { members });
+}
