@@ -125,6 +125,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
       if (head.deleted && head.seq < Date.now() - KEEP_DELETED_MS) snapshot.remove(tenant);
       // This worker was another one when it was saved: other labels, other choice.
       if (chosen(head, worker)?.version !== manifest?.version) continue;
+      await runtime.room();
       runtime.restore(tenant, head, {
         getManifest: async () => manifest,
         getBlobs: async (sha256) => new Map(sha256.map((sha) => [sha, blobs.get(sha)!])),

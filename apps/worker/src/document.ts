@@ -28,6 +28,10 @@ export async function compileDocument(
   try {
     const { entries, faults } = await runSliced(parseEntries(outer.data.config));
     if (faults.length > 0) throw new FaultError(faults);
+    // The loader keeps the document's parts for the next release: from now on as they were parsed, which is not done
+    // twice then, and in memory once. Whoever shares them would get the same.
+    const config = outer.data.config as Record<string, unknown[]>;
+    for (const { family, index, object } of entries) config[family]![index] = object;
     return await compileSliced(info, version, configOf(entries), deps, previous);
   } catch (error) {
     if (!(error instanceof FaultError)) throw error;

@@ -8,16 +8,25 @@ export class Gate {
     this.#width = width;
   }
 
-  async run<T>(task: () => Promise<T>): Promise<T> {
+  /** With `patience` a task that takes longer, ms, goes on beside the next one: it shall not hold up who is quick. */
+  async run<T>(task: () => Promise<T>, patience?: number): Promise<T> {
     if (this.#inside < this.#width) this.#inside++;
     else await new Promise<void>((enter) => this.#waiting.push(enter));
-    try {
-      return await task();
-    } finally {
+    let left = false;
+    const leave = () => {
+      if (left) return;
+      left = true;
       // The place is handed on, not given back: a newcomer cannot overtake.
       const next = this.#waiting.shift();
       if (next) next();
       else this.#inside--;
+    };
+    const timer = patience === undefined ? undefined : setTimeout(leave, patience);
+    try {
+      return await task();
+    } finally {
+      clearTimeout(timer);
+      leave();
     }
   }
 }

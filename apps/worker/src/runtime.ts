@@ -2,7 +2,7 @@
  * The loop: each tenant's newest release from the store to serving, all or nothing, and the answer back. Whatever goes
  * wrong with a release is that tenant's refusal: its last good graph goes on, nobody else notices.
  */
-import { slices } from '@arcus/control/canonical.ts';
+import { canonical, slices } from '@arcus/control/canonical.ts';
 import { type Chooser, chosen } from '@arcus/control/chosen.ts';
 import { fault } from '@arcus/control/faults.ts';
 import type { Head, ReleaseRef, TenantStatus } from '@arcus/control/release.ts';
@@ -21,6 +21,10 @@ import type { Orders } from './watch.ts';
 
 /** Documents from here on go through a lane of their own, so that no small one waits behind them. */
 const LARGE = 256 * 1024;
+/** A compile that takes longer goes on beside the next one, ms. */
+const OVERTIME = 50;
+/** So many tenants at once are being taken from one release to the next; more wait with those who know them. */
+const AT_ONCE = 64;
 const MOST_ISSUES = 100;
 
 export interface RuntimeOptions {
@@ -83,6 +87,9 @@ export class Runtime implements Orders {
   readonly #breathe = slices();
   readonly #retired = new Set<Graph>();
   readonly #waiters = new Set<{ waiting: Set<Tenant>; done: () => void }>();
+  /** Tenants whose order is being carried out, and who waits for there to be fewer. */
+  #busy = 0;
+  #crowd: (() => void)[] = [];
   #closed = false;
   /** Since start. */
   releasesApplied = 0;
@@ -97,38 +104,41 @@ export class Runtime implements Orders {
 
   /** Does what a head says, when it is one to be believed. */
   async #follow(tenant: Tenant, head: Head, source: ReleaseSource): Promise<void> {
-    const { verifier, worker } = this.#options;
-    const reason = await verifier.check(head, tenant.id);
-    if (reason !== null)
-      throw new HeadRefused('head_not_believed', `The head in the store is not believed: ${reason}.`);
+    const { verifier, worker, loader } = this.#options;
     const before = tenant.head;
-    if (before && head.seq < before.seq) {
-      const message = `The head in the store is number ${head.seq}, older than number ${before.seq} that was there.`;
-      throw new HeadRefused('head_replayed', message);
-    }
-    tenant.head = head;
+    // Each list says again what is known.
+    const news = before === null || canonical(before) !== canonical(head);
     const wanted = chosen(head, worker);
-    const news = before?.signature.value !== head.signature.value;
+    const release = await this.#loading.run(async () => {
+      const reason = news ? await verifier.check(head, tenant.id) : null;
+      if (reason !== null)
+        throw new HeadRefused('head_not_believed', `The head in the store is not believed: ${reason}.`);
+      if (before && head.seq < before.seq) {
+        const message = `The head in the store is number ${head.seq}, older than number ${before.seq} that was there.`;
+        throw new HeadRefused('head_replayed', message);
+      }
+      tenant.head = head;
+      return wanted && !sameRelease(tenant.applied, wanted) ? loader.load(tenant.id, wanted, source) : null;
+    });
     if (wanted === null) await this.#leave(tenant, head, news);
-    else if (!sameRelease(tenant.applied, wanted)) await this.#apply(tenant, head, wanted, source);
+    else if (release) await this.#apply(tenant, head, wanted, release, source);
     else {
       if (news) this.#noted(tenant, head, 'same');
       if (tenant.refused) this.#answer(tenant, undefined);
     }
   }
 
-  async #apply(tenant: Tenant, head: Head, wanted: ReleaseRef, source: ReleaseSource): Promise<void> {
-    const { live, loader, listeners, compile, snapshot, drainMs } = this.#options;
+  async #apply(tenant: Tenant, head: Head, wanted: ReleaseRef, release: Release, source: ReleaseSource): Promise<void> {
+    const { live, listeners, compile, snapshot, drainMs } = this.#options;
     const { version } = wanted;
 
-    const release = await this.#loading.run(() => loader.load(tenant.id, wanted, source));
     fault('apply.after-load');
     const lane = release.bytes < LARGE ? this.#small : this.#large;
     const graph = await lane.run(async () => {
       await this.#breathe();
       if (tenant.order) return null;
       return compileDocument(release.document, tenant.id, version, compile, live.get(tenant.id));
-    });
+    }, OVERTIME);
     if (graph === null) return; // a newer order came: it is the one to serve
     fault('apply.after-compile');
 
@@ -206,6 +216,12 @@ export class Runtime implements Orders {
     }
   };
 
+  /** To be awaited before each of many orders: what waits here for its turn would wait in memory. */
+  room(): Promise<void> | undefined {
+    if (this.#busy < AT_ONCE || this.#closed) return undefined;
+    return new Promise((enter) => this.#crowd.push(enter));
+  }
+
   /** Resolves when every tenant that has an order now has had its turn, well or badly. */
   settled(): Promise<void> {
     const waiting = new Set([...this.#tenants.values()].filter((t) => t.order !== null || t.busy));
@@ -240,6 +256,7 @@ export class Runtime implements Orders {
       this.#retire(this.#options.live.swap(tenant.id, undefined));
     }
     for (const waiter of this.#waiters) waiter.done();
+    for (const enter of this.#crowd.splice(0)) enter();
   }
 
   #order(id: string, order: Order): void {
@@ -262,6 +279,7 @@ export class Runtime implements Orders {
   /** One tenant's orders, one after another, the newest only. Never fails. */
   async #run(tenant: Tenant): Promise<void> {
     tenant.busy = true;
+    this.#busy++;
     for (let order = tenant.order; order !== null && !this.#closed; order = tenant.order) {
       tenant.order = null;
       try {
@@ -272,6 +290,8 @@ export class Runtime implements Orders {
       }
     }
     tenant.busy = false;
+    this.#busy--;
+    if (this.#busy < AT_ONCE) this.#crowd.shift()?.();
     if (!tenant.retry) this.#hadItsTurn(tenant);
   }
 

@@ -9,6 +9,8 @@ export interface Orders {
   refuse(tenant: string, reason: string): void;
   /** Tenants that it serves. */
   tenants(): Iterable<string>;
+  /** Awaited before each of many orders. */
+  room?(): Promise<void> | undefined;
 }
 
 export interface WatchOptions {
@@ -46,7 +48,11 @@ export async function watch(options: WatchOptions): Promise<void> {
           const some = [...missing].slice(0, TOLD_ONE_BY_ONE);
           log.warn({ missing: missing.size, some }, 'the store has no head of tenants that are served: they go on');
         }
-        for (const [tenant, head] of heads) orders.want(tenant, head);
+        for (const [tenant, head] of heads) {
+          const room = orders.room?.();
+          if (room) await room;
+          orders.want(tenant, head);
+        }
         for (const [tenant, reason] of invalid) orders.refuse(tenant, reason);
         onListed();
         break;

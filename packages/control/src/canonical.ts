@@ -52,19 +52,28 @@ export function canonicalHash(value: unknown): string {
   return sha256(canonical(value));
 }
 
+/** Who waits for its next slice. */
+const waiting: (() => void)[] = [];
+
+function turn(): void {
+  waiting.shift()?.();
+  if (waiting.length > 0) setImmediate(turn);
+}
+
 /**
  * A function to await inside long loops: it lets the event loop turn once `budget` milliseconds of work have passed
- * since the last turn (the time starts with the first call).
+ * since the last turn (the time starts with the first call). Of several loops one goes on in each turn.
  */
 export function slices(budget = 4): () => Promise<void> | undefined {
   let since = performance.now();
   return () => {
     if (performance.now() - since < budget) return undefined;
-    return new Promise((resolve) =>
-      setImmediate(() => {
+    return new Promise((resolve) => {
+      waiting.push(() => {
         since = performance.now();
         resolve();
-      }),
-    );
+      });
+      if (waiting.length === 1) setImmediate(turn);
+    });
   };
 }

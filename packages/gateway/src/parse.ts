@@ -7,6 +7,11 @@ import type { Steps } from './slices.ts';
 /** Lists longer than this are parsed in parts. */
 const PART = 500;
 
+/** What a schema has given out: parsed again it is itself. Never change what was parsed. */
+const outputs = new WeakMap<object, z.ZodObject>();
+/** Items of long lists, as they were given and as they were parsed: most of a list that changes stays. */
+const items = new WeakMap<z.ZodArray, WeakMap<object, unknown>>();
+
 /**
  * As `schema.safeParse(input)`, with pauses between the parts of long lists: a policy of 100,000 rules or a group of
  * 100,000 users must not hold the event loop.
@@ -15,6 +20,7 @@ export function* parseInSteps(
   schema: z.ZodObject,
   input: Record<string, unknown>,
 ): Steps<{ object: AnyObject | null; faults: Fault[] }> {
+  if (outputs.get(input) === schema) return { object: input as unknown as AnyObject, faults: [] };
   const long = Object.entries(input).flatMap(([key, list]) => {
     const array = Array.isArray(list) && list.length > PART ? plainArray(schema.shape[key]) : null;
     return array ? [{ key, list: list as unknown[], array }] : [];
@@ -27,14 +33,38 @@ export function* parseInSteps(
     const parsed: unknown[] = [];
     for (let from = 0; from < list.length; from += PART) {
       const part = list.slice(from, from + PART);
-      const { data, error } = array.safeParse(part);
+      const { data, error } = parsePart(array, part);
       if (data) for (const item of data) parsed.push(item);
       else faults.push(...faultsOf(error!, part).map((f) => ({ ...f, pointer: moved(f.pointer, key, from) })));
       yield;
     }
     object[key] = parsed;
   }
-  return { object: faults.length === 0 ? (object as unknown as AnyObject) : null, faults };
+  if (faults.length > 0) return { object: null, faults };
+  outputs.set(object, schema);
+  return { object: object as unknown as AnyObject, faults };
+}
+
+function parsePart(array: z.ZodArray, part: readonly unknown[]) {
+  let known = items.get(array);
+  if (!known) {
+    known = new WeakMap();
+    items.set(array, known);
+  }
+  const isNew = (item: unknown) => typeof item !== 'object' || item === null || !known.has(item);
+  const fresh = part.filter(isNew);
+  const result = array.safeParse(fresh);
+  // The pointers of faults count from the part's first item.
+  if (!result.success) return fresh.length === part.length ? result : array.safeParse(part);
+  let next = 0;
+  const data = part.map((item) => {
+    if (!isNew(item)) return known.get(item as object);
+    return result.data[next++];
+  });
+  for (const [i, item] of part.entries()) {
+    if (typeof item === 'object' && item !== null) known.set(item, data[i]);
+  }
+  return { data, error: undefined };
 }
 
 /** The array below optional and default wrappers; null when it checks more than its items, or may not be empty. */

@@ -114,7 +114,14 @@ export class World {
     const { id = 'bench', data = lab.path(`worker-${id}`), processes = 1, drain = 0 } = options;
     const admin = await freePort();
     const monitor = await monitored();
-    const ready = async () => (await fetch(`http://127.0.0.1:${admin}/ready`)).ok;
+    let looked = false;
+    const ready = async () => {
+      const { ok } = await fetch(`http://127.0.0.1:${admin}/ready`);
+      // Its modules are loaded: what the event loop is held by from now on is its work.
+      if (!looked && processes === 1) await monitor.look();
+      looked = true;
+      return ok;
+    };
     const started = performance.now();
     const child = await Child.start({
       command: process.execPath,

@@ -11,7 +11,7 @@ import { type EtcdClient, isStaleLogin, jitter, RevisionGone } from './etcd-clie
 import { type KeyValue, methods, type WatchResponse } from './etcd-rpc.ts';
 
 /** Heads in one answer of a list. */
-const PAGE = 500;
+const PAGE = 250;
 /** Milliseconds between two attempts, first and longest. */
 const BACKOFF = { first: 50, most: 2000 };
 

@@ -97,9 +97,10 @@ export function* checkUser(user: StaticUser): Generator<Fault> {
   if (token !== undefined && !isSealed(token.sha1) && !/^[0-9a-f]{40}$/i.test(token.sha1)) {
     yield { pointer: '/token/sha1', code: 'bad_hash', message: 'must be 40 hexadecimal digits' };
   }
+  if (hosts === undefined) return;
   const probe = new HostRules<true>();
   for (const key of ['exact', 'child'] as const) {
-    for (const [i, host] of (hosts?.[key] ?? []).entries()) {
+    for (const [i, host] of hosts[key].entries()) {
       try {
         probe.add(`${key}_match`, host, true);
       } catch (error) {
