@@ -97,7 +97,7 @@ export class Runtime implements Orders {
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
-    this.#loading = new Gate(options.width ?? 8);
+    this.#loading = new Gate(options.width ?? 16);
   }
 
   // ── the story ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,9 +3,10 @@ import type { z } from 'zod';
 import { checkBlob, decode, decodeManifest, encode, readHead } from '../codec.ts';
 import { defaultPrefix, keys, SHA256, TENANT_ID, WORKER_ID } from '../keys.ts';
 import { TenantStatus, WorkerRecord } from '../release.ts';
-import { type ConfigStore, HeadConflict, HeadInvalid, StoreCorrupt, StoreUnavailable } from '../store.ts';
+import { type ConfigStore, HeadConflict, HeadInvalid, StoreCorrupt } from '../store.ts';
 import { EtcdClient, type EtcdClientOptions, RevisionGone } from './etcd-client.ts';
 import { EtcdLease } from './etcd-lease.ts';
+import { EtcdReader } from './etcd-reader.ts';
 import { type Compare, type KeyValue, methods, type RequestOp } from './etcd-rpc.ts';
 import { listPrefix, watchHeads } from './etcd-watch.ts';
 
@@ -16,8 +17,6 @@ export interface EtcdStoreOptions extends EtcdClientOptions {
 
 /** etcd takes 128 operations in one transaction. */
 const BATCH = 100;
-/** Blobs that are read with one call: 32 of the largest fill a message. */
-const BLOBS = 32;
 /** Bytes of blobs in one transaction, which etcd takes up to 1.5 MiB. */
 const ONE_STEP = 1024 * 1024;
 
@@ -36,8 +35,8 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
   const absent = (key: Buffer): Compare => ({ result: 'EQUAL', target: 'CREATE', key, create_revision: '0' });
   const there = (key: Buffer): Compare => ({ result: 'GREATER', target: 'CREATE', key, create_revision: '0' });
 
-  const get = async (key: Buffer): Promise<KeyValue | null> =>
-    (await client.call(methods.range, { key })).kvs[0] ?? null;
+  const reader = new EtcdReader(client);
+  const get = (key: Buffer): Promise<KeyValue | null> => reader.get(key);
 
   /** Stores a value unless there is one; gives the one that was there. */
   const putOnce = async (key: Buffer, value: Buffer): Promise<Buffer | null> => {
@@ -47,24 +46,6 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
       failure: [{ request_range: { key } }],
     });
     return succeeded ? null : (responses[0]?.response_range?.kvs[0]?.value ?? null);
-  };
-
-  const getMany = async (names: readonly string[], into: Map<string, Uint8Array>): Promise<void> => {
-    try {
-      const { responses } = await client.call(methods.txn, {
-        success: names.map((name) => ({ request_range: { key: blobKey(name) } })),
-      });
-      for (const [index, name] of names.entries()) {
-        const body = responses[index]?.response_range?.kvs[0]?.value;
-        if (!body) throw new StoreCorrupt(`blob ${name} is missing`);
-        checkBlob(name, body);
-        into.set(name, body);
-      }
-    } catch (error) {
-      // Too much for one answer, or for the time of one call on a slow line.
-      if (names.length === 1 || !(error instanceof StoreUnavailable)) throw error;
-      for (const name of names) await getMany([name], into);
-    }
   };
 
   const deleteKeys = async (all: readonly Buffer[]): Promise<void> => {
@@ -112,9 +93,15 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
       if (there && !there.equals(value)) await client.call(methods.txn, { success: [{ request_put: { key, value } }] });
     },
     async getBlobs(names) {
-      const bodies = new Map<string, Uint8Array>();
-      for (let i = 0; i < names.length; i += BLOBS) await getMany(names.slice(i, i + BLOBS), bodies);
-      return bodies;
+      const found = await Promise.all(names.map((name) => get(blobKey(name))));
+      return new Map(
+        names.map((name, i) => {
+          const body = found[i]?.value;
+          if (!body) throw new StoreCorrupt(`blob ${name} is missing`);
+          checkBlob(name, body);
+          return [name, body];
+        }),
+      );
     },
     async missingBlobs(names) {
       const missing: string[] = [];
