@@ -351,7 +351,7 @@ describe('workers in Kubernetes', { concurrency: 4 }, () => {
 
   test('a worker is there again after the server was away, restored, or lost everything', async (t) => {
     const kube = await kubeFor(t);
-    const store = await storeFor(t, kube, { deadline: 1000 });
+    const store = await storeFor(t, kube, { deadline: 5000 });
     const backup = kube.storage.backup();
     const lease = await store.leaseWorker(record, 2);
     await lease.report(everything);

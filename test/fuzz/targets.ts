@@ -18,14 +18,18 @@ function must(holds: boolean, what: string): asserts holds {
 }
 
 /** What goes on must be lines `name: value` and nothing else, whatever came in. */
-function checkKept(kept: string): void {
+function checkKept(kept: string, length: number | null): void {
   must(kept === '' || kept.endsWith('\r\n'), 'what is kept does not end with a line end');
   must(!/[\0\x0b\x0c\x7f]|(?<!\r)\n|\r(?!\n)/.test(kept), 'what is kept has a control character');
   must(!/(?:^|\n)[^!#-'*+\-.0-9A-Z^-z|~]/.test(kept), 'what is kept has a line that begins with no name');
   must(
-    !/(?:^|\n)(?:content-length|transfer-encoding|connection|proxy-authorization|keep-alive|te) *:/i.test(kept),
+    !/(?:^|\n)(?:transfer-encoding|connection|proxy-authorization|keep-alive|te) *:/i.test(kept),
     'what is kept has a field that must not go on',
   );
+  // An answer's one length goes on as it is, if it has one; a request's is written anew.
+  const lengths = [...kept.matchAll(/(?:^|\n)content-length *:[ \t]*([^\r]*?)[ \t]*\r/gi)].map((m) => Number(m[1]));
+  const expected = length === null || length < 0 ? [] : [length];
+  must(String(lengths) === String(expected), 'what is kept has another length than the message');
 }
 
 const requestHead: Target = {
@@ -39,7 +43,7 @@ const requestHead: Target = {
       must(head.reason !== '', 'a refusal without a reason');
       return false;
     }
-    checkKept(head.kept);
+    checkKept(head.kept, null);
     must(!/[\0- #\x7f-\xff]/.test(head.target), 'a target with bytes that it must not have');
     must(!(head.chunked && head.contentLength >= 0), 'two framings');
     must(Number.isSafeInteger(head.contentLength) && head.contentLength >= -1, 'a length that is none');
@@ -61,7 +65,7 @@ const responseHead: Target = {
     if (found < 0) return false;
     const head = parseResponseHead(text, found + 4, limits);
     if (isRefused(head)) return false;
-    checkKept(head.kept);
+    checkKept(head.kept, head.contentLength);
     must(head.status >= 100 && head.status <= 999, 'a status that is none');
     must(!/[\r\n\0]/.test(head.reason_phrase), 'a reason with a line end');
     must(!(head.chunked && head.contentLength >= 0), 'two framings');
