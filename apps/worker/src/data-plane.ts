@@ -1,6 +1,6 @@
 /** All of a process that serves traffic: what follows the store, compiles, listens and counts. */
 import { join, resolve } from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { chosen } from '@arcus/control/chosen.ts';
 import type { TenantStatus } from '@arcus/control/release.ts';
 import { loadSealer } from '@arcus/control/seal.ts';
@@ -156,7 +156,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   /** Until nothing is open any more, or the time is over. Releases are followed meanwhile: who asks now is judged by them. */
   async function drain(): Promise<void> {
     listeners.drain();
-    for (const until = Date.now() + drainMs; ; await wait(20)) {
+    // Timers come before the sockets that are readable: after those, what has been sent to us is no idle connection's.
+    for (const until = Date.now() + drainMs; ; await wait(20).then(() => turn())) {
       const now = Date.now();
       if (cut || now >= until) return;
       if (now >= idleUntil) listeners.endIdle();

@@ -14,7 +14,7 @@ import { until } from '@arcus/testkit/until.ts';
 import { answered, openFolder, proxyOn, publish } from './testing.ts';
 
 /** A worker of two processes as a program, with one tenant on `port`. */
-export async function setUp(t: TestContext, options: { server?: object } = {}) {
+export async function setUp(t: TestContext, options: { server?: object; env?: Record<string, string> } = {}) {
   const folder = tempDir('group');
   const store = await openFolder(join(folder.path, 'store'));
   const [origin, echo] = [await startOrigin(), await startEcho()];
@@ -32,6 +32,7 @@ export async function setUp(t: TestContext, options: { server?: object } = {}) {
       ARCUS_ADMIN_LISTEN: `127.0.0.1:${adminPort}`,
       ARCUS_DECISION_LOG: join(folder.path, 'decisions.log'),
       ARCUS_DRAIN_SECONDS: '20',
+      ...options.env,
     },
   });
   let output = '';
