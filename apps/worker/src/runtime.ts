@@ -38,7 +38,7 @@ export interface RuntimeOptions {
   readonly compile: CompileDeps;
   /** Where a tenant's releases come from unless an order says otherwise. */
   readonly store: ReleaseSource;
-  readonly snapshot: { save(saved: Saved): void };
+  readonly snapshot: { put(saved: Saved): Promise<void>; save(saved: Saved): void };
   /** Takes the answer: applied, refused, or null for a tenant that is not served here any more. */
   readonly report: (tenant: string, status: TenantStatus | null) => void;
   readonly forget: (tenant: string) => void;
@@ -146,12 +146,17 @@ export class Runtime implements Orders {
       graph.retire();
       throw error;
     });
+    fault('apply.after-prepare');
+    const fromStore = source === this.#options.store;
+    const saved = { tenant: tenant.id, head, manifest: release.manifest, blobs: release.fetched };
+    // Clients that saw this release must not meet the one before after a crash. Where none was, nothing comes back.
+    const kept = fromStore && tenant.applied !== null;
+    if (kept) await snapshot.put(saved);
     if (this.#closed) {
       prepared.abort();
       graph.retire();
       return;
     }
-    fault('apply.after-prepare');
     // One synchronous step: no connection meets half of a release.
     const old = live.swap(tenant.id, graph);
     prepared.commit();
@@ -159,17 +164,19 @@ export class Runtime implements Orders {
     this.#retire(old);
     prepared.closeUnused(graph.status === 'inactive' ? drainMs : undefined);
     fault('apply.after-swap');
-    this.#applied(tenant, head, wanted, release, source === this.#options.store ? snapshot : null);
+    this.#applied(tenant, wanted, release);
+    if (fromStore && !kept) snapshot.save(saved);
   }
 
   /** The tenant is deleted, or placed elsewhere: what runs ends, nothing new begins. */
   async #leave(tenant: Tenant, head: Head, news: boolean): Promise<void> {
-    const { live, loader, listeners, report, forget, drainMs, log } = this.#options;
+    const { live, loader, listeners, snapshot, report, forget, drainMs, log } = this.#options;
     if (tenant.applied === null && tenant.refused === undefined) {
       if (news && head.deleted) this.#noted(tenant, head, null);
       return;
     }
     const prepared = await listeners.prepare(tenant.id, []);
+    await snapshot.put({ tenant: tenant.id, head, manifest: null, blobs: new Map() });
     const old = live.swap(tenant.id, undefined);
     prepared.commit();
     this.#retire(old);
@@ -177,7 +184,6 @@ export class Runtime implements Orders {
     loader.forget(tenant.id);
     tenant.applied = null;
     tenant.refused = undefined;
-    this.#noted(tenant, head, null);
     forget(tenant.id);
     report(tenant.id, null);
     log.info({ tenant: tenant.id }, head.deleted ? 'tenant removed' : 'tenant is placed elsewhere');
@@ -297,19 +303,12 @@ export class Runtime implements Orders {
 
   // ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #applied(
-    tenant: Tenant,
-    head: Head,
-    { version, manifest }: ReleaseRef,
-    release: Release,
-    snapshot: RuntimeOptions['snapshot'] | null,
-  ): void {
+  #applied(tenant: Tenant, { version, manifest }: ReleaseRef, release: Release): void {
     const first = tenant.applied === null;
     tenant.applied = { version, manifest };
     tenant.attempts = 0;
     this.releasesApplied++;
     release.keep();
-    snapshot?.save({ tenant: tenant.id, head, manifest: release.manifest, blobs: release.fetched });
     this.#answer(tenant, undefined);
     const facts = { tenant: tenant.id, version };
     if (first) this.#options.log.debug(facts, 'release applied');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { sha256 } from '@arcus/control/canonical.ts';
@@ -159,6 +159,49 @@ test('a blob that was exchanged is no release, also when the checksum of the fil
   const altered = (await readFile(file)).subarray(65).toString('latin1').replace('allow nothing', 'allow, all of');
   await writeFile(file, `${sha256(Buffer.from(altered, 'latin1'))}\n${altered}`, 'latin1');
   assert.deepEqual(await read(), []);
+});
+
+test('a release that is about to serve is there for whoever starts after a crash', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, bodies));
+  await snapshot.flush();
+  await snapshot.put(release('acme', 2, [large, randomBytes(30_000)]));
+  // Nobody waited for anything else: this is what a process finds whose predecessor was killed now.
+  const [crashed] = await read();
+  assert.deepEqual([crashed?.head.stable.version, crashed?.blobs.size], [2, 2]);
+  await snapshot.put({ ...release('acme', 3, []), manifest: null });
+  assert.equal((await read())[0]?.manifest, null);
+  await snapshot.close();
+  assert.deepEqual(await readdir(join(dir, 'tenants')), ['acme']);
+  assert.deepEqual(await readdir(join(dir, 'blobs')), []);
+});
+
+test('a release that a power cut took leaves the one before', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, bodies));
+  await snapshot.close();
+  const file = join(dir, 'tenants', 'acme');
+  await rename(file, `${file}.old`);
+  await writeFile(file, '');
+  assert.equal((await read())[0]?.head.stable.version, 1);
+});
+
+test('a release that the disk did not take does not come back after a newer one that it took', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.save(release('acme', 1, bodies.slice(0, 2)));
+  await snapshot.flush();
+  await mkdir(join(dir, 'tenants', 'acme.tmp'));
+  await snapshot.put(release('acme', 2, bodies.slice(0, 2)));
+  await snapshot.flush();
+  assert.deepEqual(await read(), []);
+  await rm(join(dir, 'tenants', 'acme.tmp'), { recursive: true });
+  await snapshot.put(release('acme', 3, bodies.slice(0, 2)));
+  await until(() => snapshot.failures === 0);
+  await snapshot.close();
+  assert.equal((await read())[0]?.head.stable.version, 3);
 });
 
 test('a folder that was handed over is written no more, unless it is given back', async (t) => {

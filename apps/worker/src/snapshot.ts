@@ -1,27 +1,32 @@
 /**
  * What this worker runs, on its own disk, so that it starts and serves while the store is away. One file per tenant,
- * replaced as a whole (write, fsync, rename); large blobs beside it, written once. What cannot be read back is one
- * tenant's loss, never the others'. The head is signed and everything hangs on it by hashes, so that who can write to the
+ * replaced as a whole; large blobs beside it, written once. What cannot be read back is one tenant's loss, never the
+ * others'. A release is written before it serves, so that a worker that dies does not come back with an older one than
+ * its clients saw; that it outlives a power cut (fsync) is seen to later, and until then the one before stays, too. The head is signed and everything hangs on it by hashes, so that who can write to the
  * disk cannot make the worker run anything else. Of a tenant that ran here and does not any more the head alone stays.
  *
  *   <dir>/tenants/<tenant>   SHA-256 of the rest, newline, JSON index, newline, the small blobs one after another
+ *   <dir>/tenants/<tenant>.old   the one before, while the new one may not outlive a power cut
  *   <dir>/blobs/<sha256>     blobs from 16 KiB on
  *   <dir>/listed             there since all tenants of the store had their turn once: the snapshot is whole
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { checkBlob } from '@arcus/control/codec.ts';
 import { fault } from '@arcus/control/faults.ts';
 import { Head, Manifest } from '@arcus/control/release.ts';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { backoff } from './lanes.ts';
+import { backoff, Gate } from './lanes.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
 const LARGE = 16 * 1024;
 /** Beyond so many bytes waiting, bodies are fetched again instead of kept in memory. */
 const MOST_WAITING = 64 * 1024 * 1024;
+/** A release does not wait longer for a slow disk, ms. */
+const PATIENCE = 250;
 
 const Index = z.strictObject({
   schema: z.literal(1),
@@ -45,6 +50,23 @@ export interface Loaded extends Saved {
   readonly manifest: Manifest | null;
 }
 
+/** What is left to do once a tenant's file is written. */
+interface Unsafe {
+  /** Files that a power cut may still take. */
+  readonly sync: Set<string>;
+  /** Blobs that only the file before names. */
+  readonly drop: Set<string>;
+}
+
+/** Blobs that have to be fetched first. */
+class Absent extends Error {
+  readonly blobs: readonly string[];
+  constructor(blobs: readonly string[]) {
+    super(`blob ${blobs[0]} is not at hand`);
+    this.blobs = blobs;
+  }
+}
+
 export interface SnapshotOptions {
   readonly dir: string;
   readonly log: Logger;
@@ -57,6 +79,13 @@ export class Snapshot {
   /** Newest wins; null is for a tenant that is gone. */
   readonly #waiting = new Map<string, Saved | null>();
   #waitingBytes = 0;
+  readonly #unsafe = new Map<string, Unsafe>();
+  /** Files are changed one after another, which takes no time on a disk that works: nothing here waits for fsync. */
+  readonly #turn = new Gate(1);
+  /** A release waited in vain for the disk: the next ones do not, until it works again. */
+  #slow = false;
+  /** Number of the newest head that was to be written of each tenant. */
+  readonly #newest = new Map<string, number>();
   /** Large blob -> tenants whose file names it. */
   readonly #users = new Map<string, Set<string>>();
   readonly #largeOf = new Map<string, readonly string[]>();
@@ -79,7 +108,11 @@ export class Snapshot {
 
   /** Every tenant that can be read back; what cannot is told in the log. Forgets blobs that nobody needs. */
   async *load(): AsyncGenerator<Loaded> {
-    const names = (await readdir(join(this.#options.dir, 'tenants'))).filter((name) => !name.endsWith('.tmp'));
+    const names = new Set<string>();
+    for (const name of await readdir(join(this.#options.dir, 'tenants'))) {
+      if (name.endsWith('.tmp')) await rm(join(this.#options.dir, 'tenants', name), { force: true }).catch(() => {});
+      else names.add(name.replace(/\.old$/, ''));
+    }
     // Read a little ahead: the disk works while the last one is compiled.
     const ahead: Promise<Loaded | null>[] = [];
     for (const name of names) {
@@ -109,11 +142,38 @@ export class Snapshot {
   async markWhole(): Promise<void> {
     await this.flush();
     if (this.#held) return;
-    await this.#replace(join(this.#options.dir, 'listed'), []).catch(() => {});
+    await this.#turn.run(() => this.#replace(join(this.#options.dir, 'listed'), [])).catch(() => {});
+  }
+
+  /**
+   * Before what is saved serves: whoever starts after a crash finds it. Never fails, and takes no longer than PATIENCE:
+   * what is not written then is tried again.
+   */
+  async put(saved: Saved): Promise<void> {
+    if (this.#closed || this.#held || this.#slow || this.#waiting.has(saved.tenant)) return this.save(saved);
+    this.#newest.set(saved.tenant, saved.head.seq);
+    const written = this.#fetchAndWrite(saved)
+      .then(
+        () => this.#start(),
+        async () => {
+          // The queue tries again, and tells.
+          await this.#drop(saved.tenant);
+          if (this.#isNewest(saved)) this.save(saved);
+        },
+      )
+      .finally(() => {
+        this.#slow = false;
+      });
+    const timer = new AbortController();
+    const late = wait(PATIENCE, true, { signal: timer.signal, ref: false }).catch(() => false);
+    const slow = await Promise.race([written.then(() => false), late]);
+    timer.abort();
+    if (slow) this.#slow = true;
   }
 
   /** Soon. `saved.blobs` may hold only what is new since the tenant's last save. Nobody waits for it. */
   save(saved: Saved): void {
+    this.#newest.set(saved.tenant, saved.head.seq);
     const before = this.#waiting.get(saved.tenant);
     const manifest = saved.manifest === 'same' && before ? before.manifest : saved.manifest;
     const blobs = new Map([...(before?.blobs ?? []), ...saved.blobs]);
@@ -124,12 +184,15 @@ export class Snapshot {
   }
 
   remove(tenant: string): void {
+    this.#newest.delete(tenant);
     this.#wait(tenant, null);
     this.#start();
   }
 
   /** Resolves when all that was saved so far is on disk, or has failed and is in the log. */
   async flush(): Promise<void> {
+    await this.#turn.run(async () => {});
+    this.#start();
     while (this.#writing) await this.#writing;
   }
 
@@ -170,28 +233,30 @@ export class Snapshot {
     const failed = new Map<string, Saved | null>();
     for (;;) {
       const next = this.#waiting.entries().next();
-      if (next.done) break;
+      if (next.done) {
+        if (this.#unsafe.size === 0) break;
+        await this.#makeSafe();
+        continue;
+      }
       const [tenant, saved] = next.value;
       this.#wait(tenant, undefined);
       failed.delete(tenant);
       try {
-        fault('apply.before-snapshot');
-        if (saved) await this.#write(saved);
-        else await this.#forget(tenant);
-        fault('apply.after-snapshot');
+        if (saved) await this.#fetchAndWrite(saved);
+        else await this.#turn.run(() => this.#forget(tenant));
         this.failures = 0;
       } catch (error) {
         this.failures++;
         if (this.failures === 1) {
           this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant cannot be written; trying again');
         }
-        // Rather none than an old release: a restart must not bring back what was replaced.
-        if (saved?.manifest !== 'same') await rm(this.#file(tenant), { force: true }).catch(() => {});
+        if (saved?.manifest !== 'same') await this.#drop(tenant);
         failed.set(tenant, saved && { ...saved, blobs: new Map() });
       }
     }
     if (failed.size === 0) return;
-    for (const [tenant, saved] of failed) this.#wait(tenant, saved);
+    for (const [tenant, saved] of failed) if (!saved || this.#isNewest(saved)) this.#wait(tenant, saved);
+    if (this.#waiting.size === 0) return;
     this.#retry ??= setTimeout(
       () => {
         this.#retry = undefined;
@@ -202,15 +267,60 @@ export class Snapshot {
     this.#retry.unref();
   }
 
+  #isNewest({ tenant, head }: Saved): boolean {
+    return this.#newest.get(tenant) === head.seq;
+  }
+
+  /** Rather none than an old release: a restart must not bring back what was replaced. */
+  async #drop(tenant: string): Promise<void> {
+    for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`])
+      await rm(file, { force: true }).catch(() => {});
+  }
+
+  async #fetchAndWrite(saved: Saved): Promise<void> {
+    try {
+      await this.#turn.run(() => this.#write(saved));
+    } catch (error) {
+      if (!(error instanceof Absent)) throw error;
+      const blobs = new Map([...saved.blobs, ...(await this.#options.fetch(error.blobs))]);
+      await this.#turn.run(() => this.#write({ ...saved, blobs }));
+    }
+  }
+
+  /** What was written outlives a power cut from here on; what it replaced goes. */
+  async #makeSafe(): Promise<void> {
+    const [tenant, unsafe] = this.#unsafe.entries().next().value!;
+    this.#unsafe.delete(tenant);
+    fault('apply.before-sync');
+    try {
+      for (const path of unsafe.sync) await sync(path);
+    } catch (error) {
+      // Replaced or removed meanwhile: whoever did so takes care of it.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant may not outlive a power cut');
+        return;
+      }
+    }
+    await this.#turn.run(async () => {
+      const newer = this.#unsafe.get(tenant);
+      for (const sha of unsafe.drop) {
+        if (newer) newer.drop.add(sha);
+        else if (!this.#users.has(sha)) await rm(join(this.#options.dir, 'blobs', sha), { force: true });
+      }
+      if (!newer) await rm(`${this.#file(tenant)}.old`, { force: true });
+    });
+  }
+
   async #write(saved: Saved): Promise<void> {
     const { tenant, head, blobs } = saved;
+    fault('apply.before-snapshot');
     // Without a file there is nothing to add to; the next release brings all of it.
     const kept = saved.manifest === 'same' ? await this.#read(tenant).catch(() => null) : null;
     const manifest = saved.manifest === 'same' ? kept?.index.manifest : saved.manifest;
     if (manifest === undefined) return;
     if (manifest === null) {
       await this.#put(tenant, { schema: 1, tenant, head, manifest, small: [] }, []);
-      await this.#use(tenant, []);
+      this.#use(tenant, []);
       return;
     }
     const wanted = [...new Set(manifest.sections.flatMap((section) => section.blobs))];
@@ -221,7 +331,7 @@ export class Snapshot {
       for (const [sha, body] of before?.small ?? []) bodies.set(sha, body);
     }
     const absent = missing();
-    if (absent.length > 0) for (const [sha, body] of await this.#options.fetch(absent)) bodies.set(sha, body);
+    if (absent.length > 0) throw new Absent(absent);
 
     const small: [string, number][] = [];
     const parts: Uint8Array[] = [];
@@ -235,27 +345,40 @@ export class Snapshot {
       }
       large.push(sha);
       if (this.#users.has(sha)) continue;
-      if (!body) throw new Error(`blob ${sha} is not at hand`);
-      await this.#replace(join(this.#options.dir, 'blobs', sha), [body]);
+      const path = join(this.#options.dir, 'blobs', sha);
+      await this.#replace(path, [body!]);
+      this.#unsafeOf(tenant).sync.add(path);
     }
     await this.#put(tenant, { schema: 1, tenant, head, manifest, small }, parts);
-    await this.#use(tenant, large);
+    this.#use(tenant, large);
   }
 
   async #put(tenant: string, index: z.output<typeof Index>, parts: readonly Uint8Array[]): Promise<void> {
     const first = Buffer.from(`${JSON.stringify(index)}\n`);
     const hash = createHash('sha256').update(first);
     for (const part of parts) hash.update(part);
-    await this.#replace(this.#file(tenant), [Buffer.from(`${hash.digest('hex')}\n`), first, ...parts]);
+    const file = this.#file(tenant);
+    await this.#replace(file, [Buffer.from(`${hash.digest('hex')}\n`), first, ...parts], `${file}.old`);
+    this.#unsafeOf(tenant).sync.add(file);
+    fault('apply.after-snapshot');
+  }
+
+  #unsafeOf(tenant: string): Unsafe {
+    let unsafe = this.#unsafe.get(tenant);
+    if (!unsafe) {
+      unsafe = { sync: new Set(), drop: new Set() };
+      this.#unsafe.set(tenant, unsafe);
+    }
+    return unsafe;
   }
 
   async #forget(tenant: string): Promise<void> {
-    await rm(this.#file(tenant), { force: true });
-    await this.#use(tenant, []);
+    for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`]) await rm(file, { force: true });
+    this.#use(tenant, []);
   }
 
-  /** Notes which large blobs a tenant's file names, and drops those that no file names any more. */
-  async #use(tenant: string, large: readonly string[]): Promise<void> {
+  /** Notes which large blobs a tenant's file names; those that no file names any more go when the new file is safe. */
+  #use(tenant: string, large: readonly string[]): void {
     const before = this.#largeOf.get(tenant) ?? [];
     for (const sha of large) {
       const users = this.#users.get(sha);
@@ -270,23 +393,18 @@ export class Snapshot {
       users?.delete(tenant);
       if (users?.size !== 0) continue;
       this.#users.delete(sha);
-      await rm(join(this.#options.dir, 'blobs', sha), { force: true });
+      this.#unsafeOf(tenant).drop.add(sha);
     }
   }
 
   async #load(tenant: string): Promise<Loaded | null> {
+    const file = this.#file(tenant);
     try {
-      const { index, small } = await this.#read(tenant);
-      const blobs = new Map(small);
-      for (const [sha, body] of small) checkBlob(sha, body);
-      const named = index.manifest?.sections.flatMap((section) => section.blobs);
-      const large = [...new Set(named)].filter((sha) => !blobs.has(sha));
-      for (const sha of large) {
-        const body = await readFile(join(this.#options.dir, 'blobs', sha));
-        checkBlob(sha, body);
-        blobs.set(sha, body);
-      }
-      await this.#use(tenant, large);
+      const { index, blobs, large } = await this.#whole(tenant, file).catch((error) =>
+        // A power cut took the new one; the one before it was safe.
+        this.#whole(tenant, `${file}.old`).catch(() => Promise.reject(error)),
+      );
+      this.#use(tenant, large);
       return { tenant, head: index.head, manifest: index.manifest, blobs };
     } catch (error) {
       this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant cannot be read; it waits for the store');
@@ -294,8 +412,23 @@ export class Snapshot {
     }
   }
 
-  async #read(tenant: string) {
-    const file = await readFile(this.#file(tenant));
+  /** A tenant's file with all blobs that it names. */
+  async #whole(tenant: string, file: string) {
+    const { index, small } = await this.#read(tenant, file);
+    const blobs = new Map(small);
+    for (const [sha, body] of small) checkBlob(sha, body);
+    const named = index.manifest?.sections.flatMap((section) => section.blobs);
+    const large = [...new Set(named)].filter((sha) => !blobs.has(sha));
+    for (const sha of large) {
+      const body = await readFile(join(this.#options.dir, 'blobs', sha));
+      checkBlob(sha, body);
+      blobs.set(sha, body);
+    }
+    return { index, blobs, large };
+  }
+
+  async #read(tenant: string, path = this.#file(tenant)) {
+    const file = await readFile(path);
     const sum = file.subarray(0, 64).toString('latin1');
     if (createHash('sha256').update(file.subarray(65)).digest('hex') !== sum) throw new Error('checksum is wrong');
     const end = file.indexOf(10, 65);
@@ -314,20 +447,35 @@ export class Snapshot {
     return join(this.#options.dir, 'tenants', tenant);
   }
 
-  /** All of the file or none of it, also when the machine loses power. */
-  async #replace(path: string, parts: readonly Uint8Array[]): Promise<void> {
+  /** All of the file or none of it. `old` is what was there, as long as it was not safe to drop it. */
+  async #replace(path: string, parts: readonly Uint8Array[], old?: string): Promise<void> {
     const temporary = `${path}.tmp`;
-    const file = await open(temporary, 'w', 0o600);
     try {
-      for (const part of parts) {
-        await file.write(part);
-        fault('apply.amid-snapshot');
+      const file = await open(temporary, 'w', 0o600);
+      try {
+        for (const part of parts) {
+          await file.write(part);
+          fault('apply.amid-snapshot');
+        }
+      } finally {
+        await file.close();
       }
-      await file.sync();
-    } finally {
-      await file.close();
+      // An older one that is safe stays until a newer one is.
+      if (old !== undefined) await link(path, old).catch(() => {});
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => {});
+      throw error;
     }
-    await rename(temporary, path);
+  }
+}
+
+async function sync(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

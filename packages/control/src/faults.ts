@@ -16,11 +16,12 @@ export const faultPoints = [
   'apply.after-load',
   'apply.after-compile',
   'apply.after-prepare',
-  'apply.after-swap',
-  'apply.before-ack',
   'apply.before-snapshot',
   'apply.amid-snapshot',
   'apply.after-snapshot',
+  'apply.after-swap',
+  'apply.before-sync',
+  'apply.before-ack',
 ] as const;
 
 export type FaultPoint = (typeof faultPoints)[number];
