@@ -42,8 +42,20 @@ export function addCounters(c: Counters, now: Float64Array, before: Float64Array
   for (let i = 0; i < c.latency.length; i++) c.latency[i]! += more(8 + i);
 }
 
-/** `before` absent: zeros. */
-export function countersDiffer(now: Float64Array, before: Float64Array | undefined): boolean {
-  for (let i = 0; i < now.length; i++) if (now[i] !== (before ? before[i] : 0)) return true;
-  return false;
+/** The row of numbers when it is another one than `before` (absent: zeros); null when it is not, which costs little. */
+export function changedCounters(c: Counters, before: Float64Array | undefined): Float64Array | null {
+  const was = before ?? zeros;
+  let same =
+    c.connections === was[0] &&
+    c.requests === was[1] &&
+    c.bytes_in === was[2] &&
+    c.bytes_out === was[3] &&
+    c.errors === was[4] &&
+    c.blocked === was[5] &&
+    c.active === was[6];
+  // The sum of latencies changes only with their counts.
+  for (let i = 0; same && i < c.latency.length; i++) same = c.latency[i] === was[8 + i];
+  return same ? null : readCounters(c);
 }
+
+const zeros = new Float64Array(fieldNames.length);

@@ -115,6 +115,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   let ready = false;
   let cut = false;
   let closed: Promise<void> | undefined;
+  /** The snapshot is being marked as whole. */
+  let marked: Promise<void> = Promise.resolve();
   /** While it stops: idle connections stay so long. */
   let idleUntil = Infinity;
 
@@ -142,7 +144,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
       await runtime.settled();
       ready = true;
       listed.open();
-      await snapshot.markWhole();
+      marked = snapshot.markWhole();
     };
     const followed = watch({ store, orders: runtime, log, signal: watching.signal, onListed, onHeard }).then(() => {
       if (!ready) throw new Error('closed before it was ready');
@@ -172,6 +174,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     runtime.close();
     if (runtime.sessions > 0) log.info({ sessions: runtime.sessions }, 'cutting the sessions that are left');
     listeners.destroy();
+    await marked;
     await snapshot.close();
     wheel.close();
     process.close();

@@ -5,7 +5,7 @@ import type { TenantStatus } from '@arcus/control/release.ts';
 import type { ListenAddress } from '@arcus/gateway/kind.ts';
 import type { Counters } from '@arcus/gateway/stats.ts';
 import pino from 'pino';
-import { countersDiffer, readCounters } from './counter-values.ts';
+import { changedCounters } from './counter-values.ts';
 import { openDataPlane, snapshotFolder } from './data-plane.ts';
 import { processesOf, readWorkerEnv } from './env.ts';
 import { formatAddress, type KeptSocket } from './listeners.ts';
@@ -102,8 +102,8 @@ const sent = new WeakMap<Counters, Float64Array>();
 function flushNumbers(): Promise<void> {
   const counters: CounterValues[] = [];
   for (const c of plane.stats.values()) {
-    const values = readCounters(c);
-    if (!countersDiffer(values, sent.get(c))) continue;
+    const values = changedCounters(c, sent.get(c));
+    if (!values) continue;
     sent.set(c, values);
     counters.push([c.tenant, c.dimension, c.name, values]);
   }

@@ -90,6 +90,8 @@ export class Runtime implements Orders {
   /** Tenants whose order is being carried out, and who waits for there to be fewer. */
   #busy = 0;
   #crowd: (() => void)[] = [];
+  /** Null when it has to be counted anew: each release asks, and few change it. */
+  #counts: { tenants: number; refused: number } | null = null;
   #closed = false;
   /** Since start. */
   releasesApplied = 0;
@@ -182,6 +184,7 @@ export class Runtime implements Orders {
     this.#retire(old);
     prepared.closeUnused(drainMs);
     loader.forget(tenant.id);
+    this.#counts = null;
     tenant.applied = null;
     tenant.refused = undefined;
     forget(tenant.id);
@@ -237,6 +240,11 @@ export class Runtime implements Orders {
 
   /** Tenants that serve, and those whose newest release was refused. */
   get counts(): { tenants: number; refused: number } {
+    this.#counts ??= this.#count();
+    return this.#counts;
+  }
+
+  #count(): { tenants: number; refused: number } {
     let tenants = 0;
     let refused = 0;
     for (const t of this.#tenants.values()) {
@@ -305,6 +313,7 @@ export class Runtime implements Orders {
 
   #applied(tenant: Tenant, { version, manifest }: ReleaseRef, release: Release): void {
     const first = tenant.applied === null;
+    if (first) this.#counts = null;
     tenant.applied = { version, manifest };
     tenant.attempts = 0;
     this.releasesApplied++;
@@ -342,6 +351,7 @@ export class Runtime implements Orders {
   }
 
   #answer(tenant: Tenant, refused: TenantStatus['refused']): void {
+    if ((tenant.refused === undefined) !== (refused === undefined)) this.#counts = null;
     tenant.refused = refused;
     const applied = tenant.applied?.version ?? 0;
     this.#options.report(tenant.id, refused ? { applied, refused } : { applied });

@@ -11,7 +11,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Counters, Stats } from '@arcus/gateway/stats.ts';
 import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { countersDiffer, fieldNames, readCounters } from './counter-values.ts';
+import { changedCounters, fieldNames, readCounters } from './counter-values.ts';
 
 const totals = ['requests', 'blocked', 'errors', 'bytes_in', 'bytes_out'] as const;
 /** Counters looked at before the event loop has its turn. */
@@ -159,11 +159,11 @@ export class RedisStats {
       if (++seen % SLICE === 0) await turn();
       const known = this.#known.get(counters);
       const all = known?.epoch !== this.#epoch;
-      const values = readCounters(counters);
+      const changed = changedCounters(counters, known?.values);
       const isTenant = counters.dimension === 'tenant';
       const due = isTenant && now - (this.#refreshed.get(counters.tenant) ?? 0) >= REFRESH_MS;
-      const changed = countersDiffer(values, known?.values);
       if (!changed && !(known && (all || due))) continue;
+      const values = changed ?? readCounters(counters);
 
       let change = byTenant.get(counters.tenant);
       if (!change) {

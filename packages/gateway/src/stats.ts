@@ -22,7 +22,8 @@ export class Counters {
   active = 0;
   /** Sum of the latencies in `latency`, ms. */
   latency_sum = 0;
-  readonly latency = new Float64Array(latencyBounds.length + 1);
+  /** Plain numbers: a typed array of this size takes several times as much, for each of tens of thousands of these. */
+  readonly latency: number[] = new Array<number>(latencyBounds.length + 1).fill(0);
   readonly tenant: string;
   readonly dimension: Dimension;
   readonly name: string;
