@@ -64,11 +64,11 @@ const bulk = ({ name, description, target, startTarget, move }: Bulk): Row => ({
     return [
       await compare({
         ...{ name, unit: 'CPU ms per GB', target, proxies: await startAll(lab, end.port), rounds: 5 },
-        warm: (proxy) => load(proxy, 2),
+        warm: (proxy) => load(proxy, 1),
         measure: async (proxy) => {
           let gigabytes = 0;
           const seconds = await cpuOf(proxy, async () => {
-            gigabytes = await load(proxy, 4);
+            gigabytes = await load(proxy, 2);
           });
           return (seconds * 1000) / gigabytes;
         },
