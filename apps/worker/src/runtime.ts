@@ -331,7 +331,7 @@ export class Runtime implements Orders {
     const environment =
       error instanceof ListenError || error instanceof StoreUnavailable || error instanceof StoreCorrupt;
     if (environment && order.do !== 'refuse' && !tenant.order) {
-      this.#retryLater(tenant, order, error instanceof ListenError);
+      this.#retryLater(tenant, order, error instanceof ListenError, error instanceof ListenError ? 30_000 : 2_000);
     }
     if (error instanceof StoreUnavailable) {
       // Nothing is wrong with the release: it is on its way, and the store that could be told is away.
@@ -357,14 +357,15 @@ export class Runtime implements Orders {
     this.#options.report(tenant.id, refused ? { applied, refused } : { applied });
   }
 
-  #retryLater(tenant: Tenant, order: Order, forAddress: boolean): void {
+  /** `most`: ms between two tries. A store that is back does not say what it lacked meanwhile. */
+  #retryLater(tenant: Tenant, order: Order, forAddress: boolean, most: number): void {
     const again = () => {
       tenant.retry = null;
       if (this.#closed || tenant.order) return;
       tenant.order = order;
       if (!tenant.busy) void this.#run(tenant);
     };
-    tenant.retry = { timer: setTimeout(again, backoff(tenant.attempts++)), again, forAddress };
+    tenant.retry = { timer: setTimeout(again, backoff(tenant.attempts++, 250, most)), again, forAddress };
   }
 
   #hadItsTurn(tenant: Tenant): void {

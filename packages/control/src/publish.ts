@@ -39,7 +39,12 @@ export async function putRelease(
     fault('publish.amid-blobs');
   }
   fault('publish.after-blobs');
-  await store.putManifest(manifest);
+  await store.putManifest(manifest).catch(async (error) => {
+    if (!(error instanceof StoreCorrupt)) throw error;
+    // Damaged, or not ours: no head that workers believe names it.
+    await store.deleteManifests(tenant, [version]);
+    await store.putManifest(manifest);
+  });
   fault('publish.after-manifest');
 }
 

@@ -31,6 +31,9 @@ export interface EtcdClientOptions {
 /** The asked revision was compacted away, or lies in the future of a store that went back. */
 export class RevisionGone extends StoreUnavailable {}
 
+/** The answer is larger than anything that we keep in a store: somebody else wrote there. */
+export class TooLarge extends StoreUnavailable {}
+
 /** The lease that a write was bound to is no more. */
 export class LeaseGone extends StoreUnavailable {}
 
@@ -240,6 +243,11 @@ export function isStaleLogin(error: { code?: number; details?: string }): boolea
   return /invalid auth token|user name is empty|revision of auth store is old/.test(error.details ?? '');
 }
 
+/** grpc-js: "Received message larger than max". etcd uses the same code for other things. */
+export function isTooLarge(error: { code?: number; details?: string }): boolean {
+  return error.code === status.RESOURCE_EXHAUSTED && /larger than max/.test(error.details ?? '');
+}
+
 /** Another endpoint, or the same one later, may answer. */
 function mayPass({ code }: ServiceError): boolean {
   return (
@@ -257,6 +265,7 @@ function translate(error: ServiceError | undefined): Error {
   const text = `etcd: ${error.details ?? error.message}`;
   if (error.code === status.OUT_OF_RANGE) return new RevisionGone(text, { cause: error });
   if (error.code === status.NOT_FOUND && /lease/.test(text)) return new LeaseGone(text, { cause: error });
+  if (isTooLarge(error)) return new TooLarge(text, { cause: error });
   const refused =
     error.code === status.PERMISSION_DENIED ||
     isStaleLogin(error) ||

@@ -7,8 +7,8 @@ import { readHead } from '../codec.ts';
 import { Queue } from '../queue.ts';
 import type { Head } from '../release.ts';
 import type { HeadEvent } from '../store.ts';
-import { type EtcdClient, isStaleLogin, jitter, RevisionGone } from './etcd-client.ts';
-import { type KeyValue, methods, type WatchResponse } from './etcd-rpc.ts';
+import { type EtcdClient, isStaleLogin, isTooLarge, jitter, RevisionGone, TooLarge } from './etcd-client.ts';
+import { type KeyValue, methods, type RangeResponse, type WatchResponse } from './etcd-rpc.ts';
 
 /** Heads in one answer of a list. */
 const PAGE = 250;
@@ -20,18 +20,28 @@ export function rangeEnd(prefix: string): Buffer {
   return Buffer.from(`${prefix.slice(0, -1)}0`);
 }
 
-/** All pairs below a prefix as they were at one revision. Throws RevisionGone when that is compacted meanwhile. */
+/**
+ * All pairs below a prefix as they were at one revision; one that no message can hold comes with an empty value. Throws
+ * RevisionGone when that is compacted meanwhile.
+ */
 export async function listPrefix(client: EtcdClient, prefix: string): Promise<{ revision: number; kvs: KeyValue[] }> {
   const kvs: KeyValue[] = [];
   let key: Buffer = Buffer.from(prefix);
   let revision = 0;
+  let limit = PAGE;
   for (;;) {
-    const page = await client.call(methods.range, {
-      key,
-      range_end: rangeEnd(prefix),
-      limit: PAGE,
-      ...(revision > 0 && { revision }),
-    });
+    const range = { key, range_end: rangeEnd(prefix), ...(revision > 0 && { revision }) };
+    let page: RangeResponse;
+    try {
+      page = await client.call(methods.range, { ...range, limit });
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+      if (limit > 1) {
+        limit = Math.ceil(limit / 8);
+        continue;
+      }
+      page = await client.call(methods.range, { ...range, limit, keys_only: true });
+    }
     revision ||= Number(page.header.revision);
     for (const kv of page.kvs) kvs.push(kv);
     const last = page.kvs.at(-1);
@@ -105,7 +115,7 @@ class Watcher {
       if (!kv || !newest) return !kv && !newest;
       return kv.key.toString() === newest.key && kv.mod_revision === newest.revision && kv.value.equals(newest.value);
     } catch (error) {
-      if (error instanceof RevisionGone) return false;
+      if (error instanceof RevisionGone || error instanceof TooLarge) return false;
       throw error;
     }
   }
@@ -164,6 +174,8 @@ class Watcher {
       });
       stream.on('error', (error) => {
         if (isStaleLogin(error as { code?: number; details?: string })) this.#client.forgetLogin(token);
+        // It would come again and again: a list goes around it.
+        if (isTooLarge(error as { code?: number; details?: string })) this.#next = 0;
         over();
       });
       stream.on('end', over);

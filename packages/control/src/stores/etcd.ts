@@ -4,7 +4,7 @@ import { checkBlob, decode, decodeManifest, encode, readHead } from '../codec.ts
 import { defaultPrefix, keys, SHA256, TENANT_ID, WORKER_ID } from '../keys.ts';
 import { TenantStatus, WorkerRecord } from '../release.ts';
 import { type ConfigStore, HeadConflict, HeadInvalid, StoreCorrupt } from '../store.ts';
-import { EtcdClient, type EtcdClientOptions, RevisionGone } from './etcd-client.ts';
+import { EtcdClient, type EtcdClientOptions, RevisionGone, TooLarge } from './etcd-client.ts';
 import { EtcdLease } from './etcd-lease.ts';
 import { EtcdReader } from './etcd-reader.ts';
 import { type Compare, type KeyValue, methods, type RequestOp } from './etcd-rpc.ts';
@@ -36,15 +36,24 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
   const there = (key: Buffer): Compare => ({ result: 'GREATER', target: 'CREATE', key, create_revision: '0' });
 
   const reader = new EtcdReader(client);
-  const get = (key: Buffer): Promise<KeyValue | null> => reader.get(key);
+  const get = (key: Buffer): Promise<KeyValue | null> =>
+    reader.get(key).catch((error) => {
+      throw error instanceof TooLarge ? new StoreCorrupt(`${key} is too large`) : error;
+    });
 
   /** Stores a value unless there is one; gives the one that was there. */
   const putOnce = async (key: Buffer, value: Buffer): Promise<Buffer | null> => {
-    const { succeeded, responses } = await client.call(methods.txn, {
-      compare: [absent(key)],
-      success: [{ request_put: { key, value } }],
-      failure: [{ request_range: { key } }],
-    });
+    const { succeeded, responses } = await client
+      .call(methods.txn, {
+        compare: [absent(key)],
+        success: [{ request_put: { key, value } }],
+        failure: [{ request_range: { key } }],
+      })
+      .catch((error) => {
+        if (!(error instanceof TooLarge)) throw error;
+        const kvs = [{ key, value: Buffer.alloc(0) }];
+        return { succeeded: false, responses: [{ response_range: { kvs } }] };
+      });
     return succeeded ? null : (responses[0]?.response_range?.kvs[0]?.value ?? null);
   };
 
@@ -69,11 +78,15 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
   /** Changes a head if its revision is still `expected` (0: there is none); the revision it then has. */
   const moveHead = async (tenant: string, expected: string, value: Buffer | null): Promise<string> => {
     const key = headKey(tenant);
-    const { succeeded, responses, header, again } = await client.call(methods.txn, {
-      compare: [{ result: 'EQUAL', target: 'MOD', key, mod_revision: expected }],
-      success: [value ? { request_put: { key, value } } : { request_delete_range: { key } }],
-      failure: [{ request_range: { key } }],
-    });
+    const { succeeded, responses, header, again } = await client
+      .call(methods.txn, {
+        compare: [{ result: 'EQUAL', target: 'MOD', key, mod_revision: expected }],
+        success: [value ? { request_put: { key, value } } : { request_delete_range: { key } }],
+        failure: [{ request_range: { key } }],
+      })
+      .catch((error) => {
+        throw error instanceof TooLarge ? new HeadConflict(tenant) : error;
+      });
     if (succeeded) return header.revision;
     const now = responses[0]?.response_range?.kvs[0];
     // An attempt that gave no answer may have been carried out: then what we want is there.
@@ -127,7 +140,11 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
       return kv && decodeManifest(kv.value, tenant, version);
     },
     async getHead(tenant) {
-      const kv = await get(headKey(tenant));
+      const key = headKey(tenant);
+      const kv = await reader.get(key).catch(async (error) => {
+        if (!(error instanceof TooLarge)) throw error;
+        return (await client.call(methods.range, { key, keys_only: true })).kvs[0] ?? null;
+      });
       if (!kv) return null;
       const result = readHead(kv.value, tenant);
       if ('reason' in result) throw new HeadInvalid(result.reason, kv.mod_revision);
