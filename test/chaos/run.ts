@@ -5,6 +5,11 @@ import type { Outcome, Scenario } from './scenario.ts';
 /** How many kills a scenario makes that makes them in numbers. */
 const KILLS = { long: 300, short: 4 };
 
+const nothing: Outcome = {
+  ...{ convergedMs: 0, accepted: 0, unknown: 0, decisions: 0, hurts: 0, note: '' },
+  faults: [],
+};
+
 export interface Ran {
   readonly scenario: Scenario;
   /** Undefined: it could not be run, see `skipped`. */
@@ -29,7 +34,12 @@ export async function* runScenarios(
         lab ??= await openLab(members);
         const started = performance.now();
         lab.begin();
-        const outcome = await scenario.run(lab, { long, kills });
+        const outcome = await scenario.run(lab, { long, kills }).catch(async (error) => {
+          // What is left of it is in no known state.
+          await lab?.close();
+          lab = undefined;
+          return { ...nothing, faults: [`the scenario did not end: ${(error as Error).stack}`] };
+        });
         const seconds = Math.round((performance.now() - started) / 100) / 10;
         yield { scenario, outcome, skipped, seconds };
       }

@@ -1,4 +1,7 @@
 import type { Scenario } from './scenario.ts';
+import { clockJumps } from './scenarios/clock.ts';
+import { diskFull, snapshotDamaged } from './scenarios/disk.ts';
+import { cutOff } from './scenarios/partition.ts';
 import { apiKilled, workerKilled } from './scenarios/processes.ts';
 import {
   allDown,
@@ -11,6 +14,7 @@ import {
   membersStopped,
   redisGone,
 } from './scenarios/stores.ts';
+import { garbage } from './scenarios/values.ts';
 
 /** All that is done to a deployment, in this order. */
 export const scenarios: readonly Scenario[] = [
@@ -24,5 +28,10 @@ export const scenarios: readonly Scenario[] = [
   redisGone,
   databaseRestarted,
   allDown,
+  snapshotDamaged,
+  diskFull,
+  clockJumps,
+  garbage,
   membersStopped,
+  cutOff,
 ];

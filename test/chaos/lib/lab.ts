@@ -101,6 +101,8 @@ export class Lab {
 
   /** Everything is up, every tenant served, nobody writes or browses yet. */
   static async start(options: LabOptions = {}): Promise<Lab> {
+    // Each process that it starts has one.
+    process.setMaxListeners(100);
     const close: (() => unknown)[] = [];
     try {
       const lab = new Lab(await startParts(options, close), close);
