@@ -1,5 +1,4 @@
 /** A forward request: the client's request to the site, the site's answer to the client. */
-
 import { ChunkedScanner } from '@arcus/protocol/http1/chunked.ts';
 import { hasBareLineEnd } from '@arcus/protocol/http1/grammar.ts';
 import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
@@ -35,6 +34,7 @@ export class Forward implements Exchange, StreamReceiver {
   #requestBytes = 0;
   /** Body bytes that came before the way was open. */
   #early: Buffer[] = [];
+  #started = false;
 
   // the answer on its way
   #pending = '';
@@ -83,12 +83,9 @@ export class Forward implements Exchange, StreamReceiver {
         return;
       }
       const way = this.#session.admit();
-      if (way instanceof Promise)
-        way.then(
-          (egress) => this.#open(egress),
-          (error) => this.#fail(error),
-        );
-      else this.#open(way);
+      this.#started = true;
+      if (way instanceof Promise && this.#early.length > 0) this.#early = [Buffer.concat(this.#early)];
+      this.#follow(way);
     } catch (error) {
       this.#fail(error);
     }
@@ -120,7 +117,8 @@ export class Forward implements Exchange, StreamReceiver {
     if (this.#finished || taken === 0) return taken;
     const part = taken === chunk.length ? chunk : chunk.subarray(0, taken);
     if (this.#egress === null) {
-      this.#early.push(borrowed ? Buffer.from(part) : part);
+      // Until `start` has looked for a way the read is still ours: it is copied only when the way is not open at once.
+      this.#early.push(borrowed && this.#started ? Buffer.from(part) : part);
       this.#connection.stream.pause();
     } else {
       this.#connection.arm(
@@ -160,6 +158,15 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   // ── the way out ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  #follow(way: Egress | Promise<Egress>): void {
+    if (way instanceof Promise)
+      way.then(
+        (egress) => this.#open(egress),
+        (error) => this.#fail(error),
+      );
+    else this.#open(way);
+  }
 
   #open(egress: Egress): void {
     if (this.#finished) {
@@ -417,13 +424,7 @@ export class Forward implements Exchange, StreamReceiver {
     this.#egress = null;
     egress.release(false);
     try {
-      const way = this.#session.reroute();
-      if (way instanceof Promise)
-        way.then(
-          (e) => this.#open(e),
-          (error) => this.#fail(error),
-        );
-      else this.#open(way);
+      this.#follow(this.#session.reroute());
     } catch (error) {
       this.#fail(error);
     }
