@@ -19,7 +19,7 @@ const phases = {
   conformance: { files: ['test/conformance/**/*.test.ts'], concurrency: 2 },
   fuzz: { files: ['test/fuzz/**/*.test.ts'], concurrency: 2 },
   load: { files: ['test/load/**/*.test.ts'], concurrency: 1 },
-  chaos: { files: ['test/chaos/**/*.test.ts'], concurrency: 1, servers: true },
+  chaos: { files: ['test/chaos/**/*.test.ts'], concurrency: 2, servers: true },
   e2e: { files: ['test/e2e/**/*.test.ts'], concurrency: 1, servers: true },
 };
 

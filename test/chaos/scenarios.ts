@@ -16,8 +16,8 @@ import {
 } from './scenarios/stores.ts';
 import { garbage } from './scenarios/values.ts';
 
-/** All that is done to a deployment, in this order. */
-export const scenarios: readonly Scenario[] = [
+/** What happens to processes and to the stores that they need. */
+export const atHome: readonly Scenario[] = [
   apiKilled,
   workerKilled,
   etcdKilled,
@@ -28,10 +28,10 @@ export const scenarios: readonly Scenario[] = [
   redisGone,
   databaseRestarted,
   allDown,
-  snapshotDamaged,
-  diskFull,
-  clockJumps,
-  garbage,
-  membersStopped,
-  cutOff,
 ];
+
+/** What happens to what they stand on: disks, clocks, networks, values. */
+export const around: readonly Scenario[] = [snapshotDamaged, diskFull, clockJumps, garbage, membersStopped, cutOff];
+
+/** All that is done to a deployment, in this order. */
+export const scenarios: readonly Scenario[] = [...atHome, ...around];

@@ -12,9 +12,6 @@ import type { Sample } from './clients.ts';
 import type { Place } from './config.ts';
 import type { Lab, LabWorker } from './lab.ts';
 
-/** All have to run the newest release so soon after a fault is over, ms. */
-export const BAR_MS = 5000;
-
 export interface Verdict {
   /** From the end of the fault until all ran the newest release, ms. */
   convergedMs: number;
@@ -68,13 +65,13 @@ export async function check(lab: Lab, healed = performance.now()): Promise<Verdi
 
 /** ms until every worker serves every tenant's newest release, and the management service knows. */
 async function convergence(lab: Lab, healed: number, stopped: Promise<void>, faults: string[]): Promise<number> {
-  const end = healed + 6 * BAR_MS;
+  const end = healed + 6 * lab.barMs;
   let why = '';
   for (;;) {
     why = await unfinished(lab, stopped).catch((error) => (error as Error).message);
     const passed = performance.now() - healed;
     if (why === '') {
-      if (passed > BAR_MS) faults.push(`converged only after ${Math.round(passed)} ms`);
+      if (passed > lab.barMs) faults.push(`converged only after ${Math.round(passed)} ms`);
       return passed;
     }
     if (performance.now() > end) {

@@ -81,6 +81,8 @@ export class Lab {
   readonly writer: Writer;
   readonly clients = new Clients();
   readonly outages: Outage[] = [];
+  /** All have to run the newest release so soon after a fault is over, and a restarted worker has to serve, ms. */
+  barMs = 5000;
   readonly #shared: Record<string, string>;
   readonly #close: (() => unknown)[];
 

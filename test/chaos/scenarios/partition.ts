@@ -9,12 +9,13 @@ export const cutOff: Scenario = {
   title: 'a worker is cut off from etcd so that no reset tells it, while releases go on',
   unable,
   members: 0,
-  async run(_, { long }) {
+  async run({ barMs }, { long }) {
     const space = openNamespace();
     const close: { close(): unknown }[] = [space];
     try {
       const lab = await Lab.start({ workers: 0, listen: '0.0.0.0', here: space.here });
       close.push(lab);
+      lab.barMs = barMs;
       const etcd = await passOn(space.here, lab.etcd.port);
       const redis = await passOn(space.here, lab.redis.port);
       close.push(etcd, redis);
@@ -30,7 +31,7 @@ export const cutOff: Scenario = {
       await lab.addWorker('beside');
       for (const place of lab.places) await lab.writer.create(place);
       lab.begin();
-      const pauses = long ? [20, 60, 180, 300] : [15];
+      const pauses = long ? [20, 60, 180, 300] : [12];
       let accepted = 0;
       let slowest = 0;
       for (const seconds of pauses) {

@@ -192,7 +192,7 @@ export const allDown: Scenario = {
     }
     const slowest = Math.round(Math.max(...starts));
     const verdict = await check(lab);
-    if (slowest > 5000) verdict.faults.push(`a worker served only ${slowest} ms after its restart`);
+    if (slowest > lab.barMs) verdict.faults.push(`a worker served only ${slowest} ms after its restart`);
     return { ...verdict, hurts: times * 3, note: `restarted worker served after at most ${slowest} ms` };
   },
 };

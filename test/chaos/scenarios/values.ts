@@ -25,7 +25,7 @@ export const garbage: Scenario = {
           await lab.etcd.put(`${prefix}heads/${tenant}`, value);
           const refused = await until(() => refusedBy(lab, tenant), { deadline: 10_000 }).catch(() => false);
           (refused ? seen : missed).push(name);
-          await wait(200);
+          await wait(50);
         } finally {
           lab.api.cont();
         }

@@ -1,0 +1,4 @@
+import { atHome } from './scenarios.ts';
+import { shortForms } from './short.ts';
+
+shortForms(atHome);
