@@ -16,7 +16,7 @@ import { compileDocument } from './document.ts';
 import { backoff, Gate } from './lanes.ts';
 import { ListenError, type Listeners, type Wanted } from './listeners.ts';
 import type { Release, ReleaseLoader, ReleaseSource } from './loader.ts';
-import type { Saved } from './snapshot-record.ts';
+import type { Saved } from './snapshot.ts';
 import type { Orders } from './watch.ts';
 
 /** Documents from here on go through a lane of their own, so that no small one waits behind them. */

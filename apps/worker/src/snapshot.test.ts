@@ -9,8 +9,7 @@ import { testHead } from '@arcus/testkit/keys.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 import pino from 'pino';
-import { Snapshot } from './snapshot.ts';
-import type { Loaded, Saved } from './snapshot-record.ts';
+import { type Loaded, type Saved, Snapshot } from './snapshot.ts';
 
 const log = pino({ level: 'silent' });
 
@@ -217,71 +216,4 @@ test('a folder that was handed over is written no more, unless it is given back'
   snapshot.resume();
   await snapshot.close();
   assert.equal((await read())[0]?.head.stable.version, 2);
-});
-
-/** Many tenants, `t0` and so on, each with bytes of its own. */
-function many(count: number, version = 1): Saved[] {
-  return Array.from({ length: count }, (_, i) => release(`t${i}`, version, [randomBytes(50), bodies[0]!]));
-}
-
-test('many tenants go into few files, and come back from them, the newest release of each', async (t) => {
-  const { dir, open, read } = await setUp(t);
-  const snapshot = await open();
-  for (const saved of many(600)) snapshot.save(saved);
-  await snapshot.flush();
-  assert.ok((await readdir(join(dir, 'tenants'))).length < 10);
-  snapshot.save(release('t3', 2, [bodies[1]!]));
-  snapshot.save({ ...release('t4', 1, []), head: testHead(1, { tenant: 't4', seq: 8 }), manifest: 'same' });
-  snapshot.remove('t5');
-  await snapshot.close();
-  const all = new Map((await read()).map((saved) => [saved.tenant, saved]));
-  assert.equal(all.size, 599);
-  assert.equal(all.get('t3')?.head.stable.version, 2);
-  assert.deepEqual([all.get('t4')?.head.seq, all.get('t4')?.blobs.size], [8, 2]);
-  assert.equal(all.has('t5'), false);
-});
-
-test('files of single tenants are put together when they are many, and nothing is lost', async (t) => {
-  const { dir, open, read } = await setUp(t);
-  let snapshot = await open();
-  for (const saved of many(600)) snapshot.save(saved);
-  await snapshot.close();
-  snapshot = await open();
-  for await (const _ of snapshot.load());
-  for (const saved of many(550, 2)) {
-    snapshot.save(saved);
-    await snapshot.flush();
-  }
-  await snapshot.close();
-  assert.ok((await readdir(join(dir, 'tenants'))).length < 512);
-  const versions = (await read()).map((saved) => [saved.tenant, saved.head.stable.version]);
-  assert.deepEqual(Object.fromEntries(versions), {
-    ...Object.fromEntries(many(600).map(({ tenant }) => [tenant, 1])),
-    ...Object.fromEntries(many(550).map(({ tenant }) => [tenant, 2])),
-  });
-});
-
-test('of a file of many tenants that was cut or altered, what can be read is read, and nothing older instead', async (t) => {
-  const { dir, open, read } = await setUp(t);
-  const snapshot = await open();
-  for (const saved of many(300)) snapshot.save(saved);
-  await snapshot.flush();
-  for (const saved of many(300, 2)) snapshot.save(saved);
-  await snapshot.close();
-  const packs = (await readdir(join(dir, 'packs'))).sort((a, b) => Number(a) - Number(b));
-  const newest = join(dir, 'packs', packs.at(-1)!);
-  const whole = await readFile(newest);
-  const cut = whole.subarray(0, whole.length >> 1);
-  await writeFile(newest, cut);
-  const some = await read();
-  assert.ok(some.length > 50 && some.length < 250);
-  assert.deepEqual(new Set(some.map((saved) => saved.head.stable.version)), new Set([2]));
-
-  // One byte inside a record: that tenant alone is lost.
-  const at = whole.indexOf('"tenant":"t7"') + 11;
-  whole[at] = 'x'.charCodeAt(0);
-  await writeFile(newest, whole);
-  const rest = await read();
-  assert.equal(rest.length, 299);
-  assert.deepEqual(new Set(rest.map((saved) => saved.head.stable.version)), new Set([2]));
 });

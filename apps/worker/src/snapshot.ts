@@ -7,50 +7,48 @@
  *
  *   <dir>/tenants/<tenant>   SHA-256 of the rest, newline, JSON index, newline, the small blobs one after another
  *   <dir>/tenants/<tenant>.old   the one before, while the new one may not outlive a power cut
- *   <dir>/packs/<number>     the same of many tenants that did not change for a while (snapshot-packs.ts)
  *   <dir>/blobs/<sha256>     blobs from 16 KiB on
  *   <dir>/listed             there since all tenants of the store had their turn once: the snapshot is whole
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { slices } from '@arcus/control/canonical.ts';
 import { checkBlob } from '@arcus/control/codec.ts';
 import { fault } from '@arcus/control/faults.ts';
+import { Head, Manifest } from '@arcus/control/release.ts';
 import type { Logger } from 'pino';
+import { z } from 'zod';
 import { backoff, Gate } from './lanes.ts';
-import { replaceFile, syncFile } from './snapshot-files.ts';
-import { Packs } from './snapshot-packs.ts';
-import {
-  BlobUsers,
-  blobsOf,
-  type Index,
-  type Loaded,
-  parseRecord,
-  recordOf,
-  type Saved,
-  sizeOf,
-  type Whole,
-  wholeOf,
-} from './snapshot-record.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
 const LARGE = 16 * 1024;
 /** Beyond so many bytes waiting, bodies are fetched again instead of kept in memory. */
 const MOST_WAITING = 64 * 1024 * 1024;
-/** From so many waiting tenants on they are written together. */
-const MANY = 128;
-/** In one pack, at most. */
-const PACK = 1024;
-/** So many files of single tenants, and so many packs, are put together. */
-const FILES = 512;
-const PACKS = 16;
-/** Small blobs that are remembered. */
-const RECENT = 256;
-/** What is saved before the first list is through may wait so long, ms. */
-const GATHER_MS = 1_000;
 /** A release does not wait longer for a slow disk, ms. */
 const PATIENCE = 250;
+
+const Index = z.strictObject({
+  schema: z.literal(1),
+  tenant: z.string(),
+  head: Head,
+  manifest: Manifest.nullable().describe('Null: nothing runs, and no older head may be followed'),
+  small: z.array(z.tuple([z.string(), z.int().min(0)])).describe('SHA-256 and length of each blob that follows'),
+});
+
+/** One tenant's release with all that it needs. */
+export interface Saved {
+  readonly tenant: string;
+  readonly head: Head;
+  /** 'same': only the head is new. Null: nothing runs here. */
+  readonly manifest: Manifest | 'same' | null;
+  readonly blobs: ReadonlyMap<string, Uint8Array>;
+}
+
+/** As it is read back. */
+export interface Loaded extends Saved {
+  readonly manifest: Manifest | null;
+}
 
 /** What is left to do once a tenant's file is written. */
 interface Unsafe {
@@ -78,15 +76,6 @@ export interface SnapshotOptions {
 
 export class Snapshot {
   readonly #options: SnapshotOptions;
-  readonly #packs: Packs;
-  /** Tenants with a file of their own. */
-  readonly #files: Set<string>;
-  /** While files are put together: tenants that were written meanwhile. */
-  #touched: Set<string> | null = null;
-  /** Small blobs that had to be fetched: what many tenants share is not in what each of them brings. */
-  readonly #recent = new Map<string, Uint8Array>();
-  #gathering = true;
-  #gatherer: NodeJS.Timeout | undefined;
   /** Newest wins; null is for a tenant that is gone. */
   readonly #waiting = new Map<string, Saved | null>();
   #waitingBytes = 0;
@@ -97,8 +86,9 @@ export class Snapshot {
   #slow = false;
   /** Number of the newest head that was to be written of each tenant. */
   readonly #newest = new Map<string, number>();
-  /** Who needs which large blobs. */
-  readonly #users = new BlobUsers();
+  /** Large blob -> tenants whose file names it. */
+  readonly #users = new Map<string, Set<string>>();
+  readonly #largeOf = new Map<string, readonly string[]>();
   #writing: Promise<void> | null = null;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -106,45 +96,33 @@ export class Snapshot {
   /** Writes that failed since the last one that did not. */
   failures = 0;
 
-  private constructor(options: SnapshotOptions, packs: Packs, files: Set<string>) {
+  private constructor(options: SnapshotOptions) {
     this.#options = options;
-    this.#packs = packs;
-    this.#files = files;
   }
 
   static async open(options: SnapshotOptions): Promise<Snapshot> {
     await mkdir(join(options.dir, 'tenants'), { recursive: true, mode: 0o700 });
     await mkdir(join(options.dir, 'blobs'), { recursive: true, mode: 0o700 });
-    const files = new Set<string>();
-    for (const name of await readdir(join(options.dir, 'tenants'))) {
-      if (name.endsWith('.tmp')) await rm(join(options.dir, 'tenants', name), { force: true }).catch(() => {});
-      else files.add(name.replace(/\.old$/, ''));
-    }
-    return new Snapshot(options, await Packs.open(join(options.dir, 'packs'), options.log), files);
+    return new Snapshot(options);
   }
 
   /** Every tenant that can be read back; what cannot is told in the log. Forgets blobs that nobody needs. */
   async *load(): AsyncGenerator<Loaded> {
-    const seen = new Set<string>();
+    const names = new Set<string>();
+    for (const name of await readdir(join(this.#options.dir, 'tenants'))) {
+      if (name.endsWith('.tmp')) await rm(join(this.#options.dir, 'tenants', name), { force: true }).catch(() => {});
+      else names.add(name.replace(/\.old$/, ''));
+    }
     // Read a little ahead: the disk works while the last one is compiled.
     const ahead: Promise<Loaded | null>[] = [];
-    for (const name of this.#files) {
+    for (const name of names) {
       ahead.push(this.#load(name));
       if (ahead.length < 16) continue;
       const saved = await ahead.shift()!;
       if (saved) yield saved;
-      if (saved) seen.add(saved.tenant);
     }
     for (const pending of ahead) {
       const saved = await pending;
-      if (saved) yield saved;
-      if (saved) seen.add(saved.tenant);
-    }
-    // Also of a tenant whose own file a power cut took: as long as that was not safe, its record here was not struck.
-    const breathe = slices();
-    for await (const { tenant, record } of this.#packs.read(seen)) {
-      await breathe();
-      const saved = record && (await this.#load(tenant, record));
       if (saved) yield saved;
     }
     for (const name of await readdir(join(this.#options.dir, 'blobs'))) {
@@ -163,9 +141,8 @@ export class Snapshot {
   /** All tenants of the store had their turn; what they left behind is being written. */
   async markWhole(): Promise<void> {
     await this.flush();
-    this.#gathering = false;
     if (this.#held) return;
-    await this.#turn.run(() => replaceFile(join(this.#options.dir, 'listed'), [])).catch(() => {});
+    await this.#turn.run(() => this.#replace(join(this.#options.dir, 'listed'), [])).catch(() => {});
   }
 
   /**
@@ -215,20 +192,18 @@ export class Snapshot {
   /** Resolves when all that was saved so far is on disk, or has failed and is in the log. */
   async flush(): Promise<void> {
     await this.#turn.run(async () => {});
-    this.#start(true);
+    this.#start();
     while (this.#writing) await this.#writing;
   }
 
   async close(): Promise<void> {
     await this.flush();
     clearTimeout(this.#retry);
-    clearTimeout(this.#gatherer);
     this.#closed = true;
   }
 
   /** Writes nothing from now on: another process takes the folder over. What is saved waits for `resume`, if that comes. */
   async hold(): Promise<void> {
-    this.#start(true);
     this.#held = true;
     await this.flush();
   }
@@ -238,16 +213,8 @@ export class Snapshot {
     this.#start();
   }
 
-  /** While the first list of tenants comes in, many are gathered for one file; nobody waits long for that. */
-  #start(now = false): void {
+  #start(): void {
     if (this.#closed || this.#held) return;
-    if (!now && this.#gathering && this.#waiting.size < PACK) {
-      this.#gatherer ??= setTimeout(() => this.#start(true), GATHER_MS);
-      this.#gatherer.unref();
-      return;
-    }
-    clearTimeout(this.#gatherer);
-    this.#gatherer = undefined;
     // One at a time: fsync must not take the threads that resolve names and check passwords.
     this.#writing ??= this.#drain().finally(() => {
       this.#writing = null;
@@ -264,11 +231,7 @@ export class Snapshot {
 
   async #drain(): Promise<void> {
     const failed = new Map<string, Saved | null>();
-    /** After an attempt that found too few to write together, so many go one by one. */
-    let alone = 0;
     for (;;) {
-      if (alone > 0) alone--;
-      else if (this.#waiting.size >= MANY && !(await this.#writeMany())) alone = MANY;
       const next = this.#waiting.entries().next();
       if (next.done) {
         if (this.#unsafe.size === 0) break;
@@ -291,7 +254,7 @@ export class Snapshot {
         failed.set(tenant, saved && { ...saved, blobs: new Map() });
       }
     }
-    if (failed.size === 0) return this.#tidy();
+    if (failed.size === 0) return;
     for (const [tenant, saved] of failed) if (!saved || this.#isNewest(saved)) this.#wait(tenant, saved);
     if (this.#waiting.size === 0) return;
     this.#retry ??= setTimeout(
@@ -312,9 +275,6 @@ export class Snapshot {
   async #drop(tenant: string): Promise<void> {
     for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`])
       await rm(file, { force: true }).catch(() => {});
-    this.#files.delete(tenant);
-    this.#touched?.add(tenant);
-    await this.#packs.strike(tenant).catch(() => {});
   }
 
   async #fetchAndWrite(saved: Saved): Promise<void> {
@@ -322,7 +282,7 @@ export class Snapshot {
       await this.#turn.run(() => this.#write(saved));
     } catch (error) {
       if (!(error instanceof Absent)) throw error;
-      const blobs = new Map([...saved.blobs, ...(await this.#fetch(error.blobs))]);
+      const blobs = new Map([...saved.blobs, ...(await this.#options.fetch(error.blobs))]);
       await this.#turn.run(() => this.#write({ ...saved, blobs }));
     }
   }
@@ -333,7 +293,7 @@ export class Snapshot {
     this.#unsafe.delete(tenant);
     fault('apply.before-sync');
     try {
-      for (const path of unsafe.sync) await syncFile(path);
+      for (const path of unsafe.sync) await sync(path);
     } catch (error) {
       // Replaced or removed meanwhile: whoever did so takes care of it.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
@@ -347,9 +307,7 @@ export class Snapshot {
         if (newer) newer.drop.add(sha);
         else if (!this.#users.has(sha)) await rm(join(this.#options.dir, 'blobs', sha), { force: true });
       }
-      if (newer) return;
-      await rm(`${this.#file(tenant)}.old`, { force: true });
-      await this.#packs.strike(tenant);
+      if (!newer) await rm(`${this.#file(tenant)}.old`, { force: true });
     });
   }
 
@@ -365,16 +323,12 @@ export class Snapshot {
       this.#use(tenant, []);
       return;
     }
-    const wanted = blobsOf({ manifest });
+    const wanted = [...new Set(manifest.sections.flatMap((section) => section.blobs))];
     const bodies = new Map(blobs);
     const missing = () => wanted.filter((sha) => !bodies.has(sha) && !this.#users.has(sha));
     if (missing().length > 0) {
       const before = await this.#read(tenant).catch(() => null);
       for (const [sha, body] of before?.small ?? []) bodies.set(sha, body);
-    }
-    for (const sha of missing()) {
-      const body = this.#recent.get(sha);
-      if (body) bodies.set(sha, body);
     }
     const absent = missing();
     if (absent.length > 0) throw new Absent(absent);
@@ -392,18 +346,19 @@ export class Snapshot {
       large.push(sha);
       if (this.#users.has(sha)) continue;
       const path = join(this.#options.dir, 'blobs', sha);
-      await replaceFile(path, [body!]);
+      await this.#replace(path, [body!]);
       this.#unsafeOf(tenant).sync.add(path);
     }
     await this.#put(tenant, { schema: 1, tenant, head, manifest, small }, parts);
     this.#use(tenant, large);
   }
 
-  async #put(tenant: string, index: Index, parts: readonly Uint8Array[]): Promise<void> {
+  async #put(tenant: string, index: z.output<typeof Index>, parts: readonly Uint8Array[]): Promise<void> {
+    const first = Buffer.from(`${JSON.stringify(index)}\n`);
+    const hash = createHash('sha256').update(first);
+    for (const part of parts) hash.update(part);
     const file = this.#file(tenant);
-    await replaceFile(file, recordOf(index, parts), `${file}.old`);
-    this.#files.add(tenant);
-    this.#touched?.add(tenant);
+    await this.#replace(file, [Buffer.from(`${hash.digest('hex')}\n`), first, ...parts], `${file}.old`);
     this.#unsafeOf(tenant).sync.add(file);
     fault('apply.after-snapshot');
   }
@@ -419,109 +374,36 @@ export class Snapshot {
 
   async #forget(tenant: string): Promise<void> {
     for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`]) await rm(file, { force: true });
-    this.#files.delete(tenant);
-    this.#touched?.add(tenant);
-    await this.#packs.strike(tenant);
     this.#use(tenant, []);
   }
 
-  /** A first boot: those who wait and have all that they need with them go into one file. What fails goes alone: false. */
-  async #writeMany(): Promise<boolean> {
-    const whole: Whole[] = [];
-    for (const saved of this.#waiting.values()) {
-      if (!saved || this.#files.has(saved.tenant)) continue;
-      const absent = blobsOf(saved).filter((name) => !saved.blobs.has(name) && !this.#recent.has(name));
-      if (absent.length > 0) await this.#fetch(absent).catch(() => {});
-      const one = wholeOf(saved, this.#recent, LARGE);
-      if (one) whole.push(one);
-      if (whole.length === PACK) break;
-    }
-    if (whole.length < MANY) return false;
-    const breathe = slices();
-    const records = async function* () {
-      for (const { index, parts } of whole) {
-        await breathe();
-        yield [index.tenant, Buffer.concat(recordOf(index, parts))] as const;
-      }
-    };
-    fault('apply.before-snapshot');
-    try {
-      const draft = await this.#packs.draft(records());
-      await this.#turn.run(() =>
-        this.#packs.adopt(
-          draft,
-          whole.map(({ index }) => index.tenant).filter((tenant) => this.#files.has(tenant)),
-        ),
-      );
-    } catch {
-      return false;
-    }
-    for (const { saved } of whole) {
-      // What came meanwhile is written after it.
-      if (this.#waiting.get(saved.tenant) === saved) this.#wait(saved.tenant, undefined);
-      if (!this.#files.has(saved.tenant)) this.#use(saved.tenant, []);
-    }
-    fault('apply.after-snapshot');
-    return true;
-  }
-
-  async #fetch(names: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> {
-    const bodies = await this.#options.fetch(names);
-    for (const [sha, body] of bodies) {
-      if (body.length < LARGE) this.#recent.set(sha, body);
-      if (this.#recent.size > RECENT) this.#recent.delete(this.#recent.keys().next().value!);
-    }
-    return bodies;
-  }
-
-  /** Files of single tenants become a pack when they are many: ten thousand of them would make for a slow start. */
-  async #tidy(): Promise<void> {
-    const { numbers, tenants } = this.#packs;
-    if (this.#files.size < Math.max(FILES, tenants / 4) && numbers.length < PACKS) return;
-    const files = [...this.#files];
-    const touched = new Set<string>();
-    this.#touched = touched;
-    const records = async function* (snapshot: Snapshot) {
-      const seen = new Set<string>(files);
-      for (const tenant of files) yield [tenant, await readFile(snapshot.#file(tenant))] as const;
-      for await (const { tenant, record } of snapshot.#packs.read(seen)) if (record) yield [tenant, record] as const;
-    };
-    try {
-      const draft = await this.#packs.draft(records(this));
-      await this.#turn.run(async () => {
-        await this.#packs.adopt(draft, touched, numbers);
-        for (const tenant of files) {
-          if (touched.has(tenant)) continue;
-          await rm(this.#file(tenant), { force: true });
-          this.#files.delete(tenant);
-        }
-      });
-    } catch (error) {
-      this.#options.log.warn({ err: error }, 'the snapshot could not be tidied; it is as good as before');
-    } finally {
-      this.#touched = null;
-    }
-  }
-
-  /** Large blobs that no file names any more go when the new file is safe. */
+  /** Notes which large blobs a tenant's file names; those that no file names any more go when the new file is safe. */
   #use(tenant: string, large: readonly string[]): void {
-    for (const sha of this.#users.use(tenant, large)) this.#unsafeOf(tenant).drop.add(sha);
+    const before = this.#largeOf.get(tenant) ?? [];
+    for (const sha of large) {
+      const users = this.#users.get(sha);
+      if (users) users.add(tenant);
+      else this.#users.set(sha, new Set([tenant]));
+    }
+    this.#largeOf.set(tenant, large);
+    if (large.length === 0) this.#largeOf.delete(tenant);
+    for (const sha of before) {
+      if (large.includes(sha)) continue;
+      const users = this.#users.get(sha);
+      users?.delete(tenant);
+      if (users?.size !== 0) continue;
+      this.#users.delete(sha);
+      this.#unsafeOf(tenant).drop.add(sha);
+    }
   }
 
-  /** `packed`: not from its file, but this record. */
-  async #load(tenant: string, packed?: Buffer): Promise<Loaded | null> {
+  async #load(tenant: string): Promise<Loaded | null> {
     const file = this.#file(tenant);
     try {
-      const { index, blobs, large } = packed
-        ? await this.#whole(parseRecord(tenant, packed))
-        : await this.#readFile(tenant, file)
-            .then((record) => this.#whole(record))
-            .catch((error) =>
-              // A power cut took the new one; the one before it was safe.
-              this.#readFile(tenant, `${file}.old`)
-                .then((record) => this.#whole(record))
-                .catch(() => Promise.reject(error)),
-            );
+      const { index, blobs, large } = await this.#whole(tenant, file).catch((error) =>
+        // A power cut took the new one; the one before it was safe.
+        this.#whole(tenant, `${file}.old`).catch(() => Promise.reject(error)),
+      );
       this.#use(tenant, large);
       return { tenant, head: index.head, manifest: index.manifest, blobs };
     } catch (error) {
@@ -530,11 +412,13 @@ export class Snapshot {
     }
   }
 
-  /** A tenant's record with all blobs that it names. */
-  async #whole({ index, small }: ReturnType<typeof parseRecord>) {
+  /** A tenant's file with all blobs that it names. */
+  async #whole(tenant: string, file: string) {
+    const { index, small } = await this.#read(tenant, file);
     const blobs = new Map(small);
     for (const [sha, body] of small) checkBlob(sha, body);
-    const large = blobsOf(index).filter((sha) => !blobs.has(sha));
+    const named = index.manifest?.sections.flatMap((section) => section.blobs);
+    const large = [...new Set(named)].filter((sha) => !blobs.has(sha));
     for (const sha of large) {
       const body = await readFile(join(this.#options.dir, 'blobs', sha));
       checkBlob(sha, body);
@@ -543,16 +427,60 @@ export class Snapshot {
     return { index, blobs, large };
   }
 
-  async #read(tenant: string) {
-    const packed = this.#files.has(tenant) ? null : await this.#packs.get(tenant);
-    return packed ? parseRecord(tenant, packed) : this.#readFile(tenant, this.#file(tenant));
-  }
-
-  async #readFile(tenant: string, path: string) {
-    return parseRecord(tenant, await readFile(path));
+  async #read(tenant: string, path = this.#file(tenant)) {
+    const file = await readFile(path);
+    const sum = file.subarray(0, 64).toString('latin1');
+    if (createHash('sha256').update(file.subarray(65)).digest('hex') !== sum) throw new Error('checksum is wrong');
+    const end = file.indexOf(10, 65);
+    const index = Index.parse(JSON.parse(file.toString('utf8', 65, end)));
+    if (index.tenant !== tenant) throw new Error(`is of tenant ${index.tenant}`);
+    let at = end + 1;
+    const small = index.small.map(([sha, length]): [string, Uint8Array] => {
+      const body = file.subarray(at, at + length);
+      at += length;
+      return [sha, body];
+    });
+    return { index, small };
   }
 
   #file(tenant: string): string {
     return join(this.#options.dir, 'tenants', tenant);
   }
+
+  /** All of the file or none of it. `old` is what was there, as long as it was not safe to drop it. */
+  async #replace(path: string, parts: readonly Uint8Array[], old?: string): Promise<void> {
+    const temporary = `${path}.tmp`;
+    try {
+      const file = await open(temporary, 'w', 0o600);
+      try {
+        for (const part of parts) {
+          await file.write(part);
+          fault('apply.amid-snapshot');
+        }
+      } finally {
+        await file.close();
+      }
+      // An older one that is safe stays until a newer one is.
+      if (old !== undefined) await link(path, old).catch(() => {});
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => {});
+      throw error;
+    }
+  }
+}
+
+async function sync(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function sizeOf(saved: { blobs: ReadonlyMap<string, Uint8Array> } | null | undefined): number {
+  let bytes = 0;
+  for (const body of saved?.blobs.values() ?? []) bytes += body.length;
+  return bytes;
 }
