@@ -143,7 +143,7 @@ export function pathSuite(start: () => Promise<Deployment>): void {
       assert.equal(written.status, 200);
       assert.equal(written.headers.get('arcus-release-state'), 'pending');
       await d.worker.restart();
-      assert.equal((await browse(who, otherSite)).status, 200);
+      await until(async () => (await browse(who, otherSite)).status === 200);
     } finally {
       await d.storeBack();
     }

@@ -1,4 +1,0 @@
-import { around } from './scenarios.ts';
-import { shortForms } from './short.ts';
-
-shortForms(around);
