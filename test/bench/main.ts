@@ -66,7 +66,7 @@ async function main(): Promise<number> {
     busiest = Math.max(busiest, other);
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     process.stdout.write(
-      `${' '.repeat(18)}${seconds} s; others used ${other.toFixed(2)} cores meanwhile, load ${loadavg()[0]!.toFixed(1)}\n`,
+      `${' '.repeat(28)}${seconds} s; others used ${other.toFixed(2)} cores meanwhile, load ${loadavg()[0]!.toFixed(1)}\n`,
     );
   }
   process.stdout.write(`\n${formatTable(results)}\n`);

@@ -12,8 +12,8 @@ const spread = (values: readonly number[]): string => `${figure(Math.min(...valu
 function verdicts(result: Result): string[] {
   const judge = (bars: Record<string, number>, sign: string, reached: (value: number, bar: number) => boolean) =>
     Object.entries(bars).map(([of, bar]) => {
-      const [what, value] = of === 'arcus' ? [result.unit, result.arcus] : [`× ${of}`, result.ratio[of]!];
-      return `${figure(value)} ${what} (${sign} ${bar}: ${reached(value, bar) ? 'reached' : 'missed'})`;
+      const [what, value] = of === 'arcus' ? ['', result.arcus] : [` × ${of}`, result.ratio[of]!];
+      return `${figure(value)}${what} (${sign} ${bar}: ${reached(value, bar) ? 'reached' : 'missed'})`;
     });
   return [
     ...judge(result.target, '≤', (value, bar) => value <= bar),
@@ -28,8 +28,8 @@ export function formatResult(result: Result): string {
     return `${name} ${figure(middle)} (${spread(values)})`;
   });
   return [
-    `${result.name.padEnd(18)}${result.unit}: ${all.join(', ')}`,
-    ...verdicts(result).map((text) => `${' '.repeat(18)}${text}`),
+    `${result.name.padEnd(28)}${result.unit}: ${all.join(', ')}`,
+    ...verdicts(result).map((text) => `${' '.repeat(28)}${text}`),
   ].join('\n');
 }
 

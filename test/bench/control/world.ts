@@ -37,6 +37,8 @@ export interface Worker {
   readonly monitor: Monitor;
   /** Numbers of /metrics by name. */
   metric(name: string): Promise<number>;
+  /** How often it logged a message, of what fits into the last 64 KiB. */
+  said(message: string): number;
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
@@ -145,6 +147,7 @@ export class World {
     lab.keep({ close: () => stop() });
     return {
       ...{ pid: child.pid, id, bootMs, monitor, stop },
+      said: (message) => child.output.split(message).length - 1,
       async metric(name) {
         const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
         return Number(new RegExp(`^${name}(?:{[^}]*})? (.*)$`, 'm').exec(text)?.[1]);
