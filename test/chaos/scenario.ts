@@ -17,6 +17,6 @@ export interface Scenario {
   readonly unable?: () => string;
   /** Members of etcd that it wants; scenarios with the same wish share a deployment. 0: it makes its own. */
   readonly members: 0 | 1 | 3;
-  /** `kills`: how many of those that come in numbers; `long`: times as long as in CI. */
-  run(lab: Lab, how: { long: boolean; kills: number }): Promise<Outcome>;
+  /** `kills`: how many of those that come in numbers, undefined: one of each; `long`: longer and more often than in CI. */
+  run(lab: Lab, how: { long: boolean; kills: number | undefined }): Promise<Outcome>;
 }

@@ -122,10 +122,24 @@ export const databaseRestarted: Scenario = {
       // Holds a tenant's row, so that a write stands in the middle of its transaction.
       const { tenant } = lab.places[i % lab.places.length]!;
       const hold = `BEGIN; SELECT * FROM tenants WHERE tenant_id = '${tenant}' FOR UPDATE; SELECT SLEEP(60);`;
-      const holder = spawn('mariadb', [...lab.sqlArgs, '-e', hold], { stdio: 'ignore' });
-      const gone = new Promise((resolve) => holder.once('exit', resolve));
+      let said = '';
+      let holding = true;
+      const holder = spawn('mariadb', [...lab.sqlArgs, '-e', hold], { stdio: ['ignore', 'ignore', 'pipe'] });
+      holder.stderr.on('data', (chunk) => (said += chunk));
+      const gone = new Promise<void>((resolve) => {
+        holder.once('close', () => {
+          holding = false;
+          resolve();
+        });
+      });
       const waiting = 'SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = "LOCK WAIT"';
-      await until(async () => (await lab.sql(waiting)).length > 0, { what: 'a write waits in its transaction' });
+      const stands = async () => {
+        if (!holding) throw new Error(`nobody holds the row any more: ${said}`);
+        // InnoDB makes this table anew only when nobody has read it for 100 ms.
+        await wait(150);
+        return (await lab.sql(waiting)).length > 0;
+      };
+      await until(stands, { deadline: 30_000, what: 'a write waits in its transaction' });
       await lab.database.process.kill('SIGKILL');
       await gone;
       await wait(long ? Math.random() * 5000 : 300);

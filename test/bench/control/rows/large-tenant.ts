@@ -71,7 +71,11 @@ export const largeTenantRow: Row = {
       user_groups: [{ name: 'staff', type: 'basic', static_users }],
       policies: [policy(mark)],
     });
-    const tenant = { tenant_id: TENANT, tenant_name: TENANT, config: { ...config([], 0), policies: [policyOf(1, 1, 0)] } };
+    const tenant = {
+      tenant_id: TENANT,
+      tenant_name: TENANT,
+      config: { ...config([], 0), policies: [policyOf(1, 1, 0)] },
+    };
     await client.call('POST', '/tenants?wait=acked', tenant);
 
     const [answered, live, size] = [[] as number[], [] as number[], JSON.stringify(policy(0)).length];

@@ -5,7 +5,6 @@ import { freePort } from '@arcus/testkit/port.ts';
 import { until } from '@arcus/testkit/until.ts';
 import type { Lab } from '../../lab.ts';
 import type { Result, Row } from '../../row.ts';
-import type { ApiClient } from '../api-client.ts';
 import { numberedConfig, startSites, Traffic } from '../traffic.ts';
 import { sharedWorld, useAllCores } from '../world.ts';
 
@@ -22,7 +21,10 @@ const ENOUGH_MS = 110_000;
 const TENANT = 'load';
 
 /** One tenant with its sites, one worker, and traffic through it. */
-async function underLoad(lab: Lab, { processes, drain, reopen }: { processes: number; drain: number; reopen: boolean }) {
+async function underLoad(
+  lab: Lab,
+  { processes, drain, reopen }: { processes: number; drain: number; reopen: boolean },
+) {
   useAllCores();
   const world = await sharedWorld({ tenants: 1, rules: 100 });
   const sites = lab.keep(await startSites());
@@ -112,7 +114,11 @@ export const rollingRestartRow: Row = {
   ...{ name: 'rolling-restart', programs, page },
   description: `${RESTARTS} restarts of ${PROCESSES} processes under the same load`,
   async run(lab) {
-    const { worker, traffic, decisions } = await underLoad(lab, { processes: PROCESSES, drain: DRAIN_SECONDS, reopen: true });
+    const { worker, traffic, decisions } = await underLoad(lab, {
+      processes: PROCESSES,
+      drain: DRAIN_SECONDS,
+      reopen: true,
+    });
     const began = performance.now();
     let restarts = 0;
     while (restarts < RESTARTS && performance.now() - began < ENOUGH_MS) {

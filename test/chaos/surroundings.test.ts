@@ -1,0 +1,4 @@
+import { around } from './scenarios.ts';
+import { shortForms } from './short.ts';
+
+shortForms(around);
