@@ -23,8 +23,8 @@ export function sizeOf({ resources, users }: RowChanges, tenantChanged: boolean)
 
 export interface NewRelease {
   readonly manifest: Manifest;
-  /** Blobs that the release before did not have. */
-  readonly fresh: ReadonlyMap<string, Uint8Array>;
+  /** Blobs that the release before did not have; of a rollback, those that the tenant still owns are taken out. */
+  readonly fresh: Map<string, Uint8Array>;
   /** It is not published. */
   readonly held: boolean;
   readonly size: Size;
@@ -34,6 +34,7 @@ export interface NewRelease {
 /** The tenant's row must be locked. */
 export async function insertRelease(db: Db, tx: Tx, release: NewRelease, at: Date): Promise<void> {
   const { manifest, fresh, held, size, restores } = release;
+  if (restores !== undefined) await takeOwned(tx, manifest.tenant, fresh);
   // In one order for all writers: tenants whose releases share a new blob must not wait for each other in a circle.
   const names = [...fresh.keys()].sort();
   let bytes = 0;
@@ -73,5 +74,16 @@ async function insertOwners(db: Db, tx: Tx, values: Prisma.Sql): Promise<void> {
       ON DUPLICATE KEY UPDATE sha256 = VALUES(sha256)`;
   } else {
     await tx.$executeRaw`INSERT INTO blob_owners (sha256, tenant_id) VALUES ${values} ON CONFLICT DO NOTHING`;
+  }
+}
+
+/** What a kept release of the tenant names is here and in the store: it need not be brought again. */
+async function takeOwned(tx: Tx, tenant_id: string, fresh: Map<string, Uint8Array>): Promise<void> {
+  const names = [...fresh.keys()];
+  for (let from = 0; from < names.length; from += 500) {
+    const sha256 = { in: names.slice(from, from + 500) };
+    // The tenant's row is locked: it gives up nothing meanwhile.
+    const owned = await tx.blobOwner.findMany({ where: { tenant_id, sha256 }, select: { sha256: true } });
+    for (const { sha256: name } of owned) fresh.delete(name);
   }
 }
