@@ -161,5 +161,49 @@ for (const [name, fresh] of Object.entries(databases)) {
       const first = { tenant_id: 'beta', tenant_name: 'x' };
       assert.equal((await api.call('POST', '/tenants?publish=hold', { body: first })).status, 409);
     });
+
+    test('a tenant is suspended at once while a release is held: what is stable goes out so, what is held stays held', async (t) => {
+      const api = await open(t);
+      await make(api, 'acme');
+      const body = { name: 'a', type: 'dummy_deny' };
+      await api.call('POST', '/tenants/acme/escapers?publish=hold', { body });
+      const own = { tenant_name: 'acme', status: 'suspended' };
+      const put = await api.call('PUT', '/tenants/acme', { body: own, match: '*' });
+      assert.equal(put.status, 200, put.text);
+      assert.deepEqual([put.headers['arcus-release'], put.headers['arcus-release-state']], ['3', 'published']);
+      assert.deepEqual([put.body.status, put.body.version], ['suspended', 4]);
+      assert.ok(await good(api.store, 'acme', 3));
+      const document = async (version: number) =>
+        (await api.call('GET', `/tenants/acme/releases/${version}/document`)).body;
+      const [served, held] = [await document(3), await document(4)];
+      assert.deepEqual([served.tenant.status, served.config.escapers], ['suspended', []]);
+      assert.deepEqual([held.tenant.status, held.config.escapers.length], ['suspended', 1]);
+      const states = (await api.call('GET', '/tenants/acme/releases')).body.items;
+      assert.deepEqual(
+        states.map((release: { state: string }) => release.state),
+        ['held', 'published', 'superseded', 'published'],
+      );
+      // Everything else still has to say what it wants.
+      const other = { tenant_name: 'new name', status: 'suspended' };
+      assert.equal((await api.call('PUT', '/tenants/acme', { body: other, match: '*' })).status, 409);
+      await api.call('PUT', '/tenants/acme', { body: { ...own, status: 'active' }, match: '*' });
+      assert.ok(await good(api.store, 'acme', 5));
+      assert.equal((await document(5)).tenant.status, 'active');
+      const now = await api.call('POST', '/tenants/acme/escapers?publish=now', { body: { ...body, name: 'b' } });
+      assert.deepEqual([now.headers['arcus-release'], (await document(7)).config.escapers.length], ['7', 2], now.text);
+    });
+
+    test('a suspension that meets a store that is away is published when it is back', async (t) => {
+      const api = await open(t);
+      await make(api, 'acme');
+      await api.call('POST', '/tenants/acme/escapers?publish=hold', { body: { name: 'a', type: 'dummy_deny' } });
+      t.mock.method(api.store, 'putHead', () => Promise.reject(new Error('not now')));
+      const own = { tenant_name: 'acme', status: 'suspended' };
+      const put = await api.call('PUT', '/tenants/acme', { body: own, match: '*' });
+      assert.equal(put.headers['arcus-release-state'], 'pending');
+      t.mock.restoreAll();
+      api.app.context.publisher.start(50);
+      await until(() => good(api.store, 'acme', 3));
+    });
   });
 }

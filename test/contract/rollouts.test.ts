@@ -234,6 +234,44 @@ for (const [name, fresh] of Object.entries(databases)) {
       ]);
     });
 
+    test('a rollback aborts a rollout that is under way, in its story; one that is to be held does not', async (t) => {
+      const api = await open(t);
+      const { runs } = await fleet(t, api.store, four);
+      await held(api);
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 600 });
+      await until(() => runs()['w-a'] === 2);
+      const hold = await api.call('POST', '/tenants/acme/rollback?publish=hold', { body: { version: 1 } });
+      assert.equal(hold.status, 409, hold.text);
+      const back = await api.call('POST', '/tenants/acme/rollback', { body: { version: 1 } });
+      assert.deepEqual([back.status, back.body.version, back.body.state], [200, 3, 'published'], back.text);
+      const now = await head(api);
+      assert.deepEqual([now.stable.version, now.rollout], [3, undefined]);
+      const ended = await state(api, made.id);
+      assert.deepEqual([ended.state, ended.reason], ['aborted', 'rolled back to release 1']);
+      const { kind, text, actor } = ended.events.at(-1);
+      assert.deepEqual([kind, text, actor], ['aborted', 'rolled back to release 1', 'first admin']);
+      await until(() => Object.values(runs()).every((version) => version === 3));
+      assert.equal((await api.call('GET', '/tenants/acme/releases/2')).body.state, 'superseded');
+    });
+
+    test('a tenant is suspended at once while a release is rolled out, also where that runs', async (t) => {
+      const api = await open(t);
+      const { runs } = await fleet(t, api.store, four);
+      await held(api);
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 600 });
+      await until(() => runs()['w-a'] === 2);
+      const body = { tenant_name: 'Acme', status: 'suspended' };
+      const put = await api.call('PUT', '/tenants/acme?wait=acked&timeout=10s', { body, match: '*' });
+      assert.equal(put.status, 200, put.text);
+      assert.deepEqual([put.headers['arcus-release'], put.headers['arcus-release-state']], ['3', 'acked']);
+      assert.deepEqual(runs(), { 'w-a': 3, 'w-b': 3, 'w-c': 3, 'w-d': 3 });
+      const ended = await state(api, made.id);
+      assert.equal(ended.state, 'aborted');
+      assert.match(ended.reason, /the tenant is suspended now/);
+      const again = await api.call('POST', url, { body: { bake_seconds: 600 } });
+      assert.deepEqual([again.status, again.body.version, again.body.stable_version], [201, 4, 3], again.text);
+    });
+
     test('a fleet of one is told that it cannot be split, and when it takes the release', async (t) => {
       const api = await open(t);
       await fleet(t, api.store, { 'w-b': {} });

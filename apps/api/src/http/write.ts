@@ -74,15 +74,17 @@ export async function finish(
   query: WriteQuery,
   changed: Changed,
 ): Promise<ReleaseResult> {
-  const { tenant_id, version, stable_version } = changed.state.row;
-  const { release } = changed;
+  const { tenant_id, stable_version } = changed.state.row;
+  const { release, below } = changed;
+  const version = below ?? changed.state.row.version;
   const held = version !== stable_version;
-  if (changed.moved && !release?.head) await context.publisher.publish(tenant_id);
+  const moved = (changed.moved && !release?.head) || below !== null;
+  const out = moved ? await context.publisher.publish(tenant_id) : null;
   const live =
     !held &&
     (release?.head
       ? await context.publisher.publish(tenant_id, { ...release, head: release.head })
-      : await isLive(context, tenant_id, version));
+      : (out ?? (await isLive(context, tenant_id, version))));
   const result: ReleaseResult = {
     tenant_id,
     version,
@@ -92,7 +94,7 @@ export async function finish(
   reply.header('arcus-release', String(version));
   reply.header('arcus-release-state', result.state);
   if (query.wait !== 'acked' || version === 0 || held) return result;
-  const answered = await acknowledged(context, request, changed.state.row, query.timeout, live);
+  const answered = await acknowledged(context, request, changed.state.row, version, query.timeout, live);
   reply.header('arcus-release-state', 'acked');
   return { ...result, state: 'acked', ...answered };
 }
@@ -108,10 +110,11 @@ async function acknowledged(
   context: Context,
   request: FastifyRequest,
   row: TenantRow,
+  version: number,
   timeout: number,
   live: boolean,
 ): Promise<Answers> {
-  const { tenant_id, version } = row;
+  const { tenant_id } = row;
   const gone = new AbortController();
   const onClose = () => gone.abort();
   request.raw.socket?.once('close', onClose);

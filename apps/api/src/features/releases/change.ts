@@ -18,6 +18,8 @@ import { Mutexes } from '../../db/mutex.ts';
 import { type Db, Prisma, type Tx } from '../../db/open.ts';
 import { invalid, notFound, Problem } from '../../http/problem.ts';
 import { audit, auditConfig } from '../audit/record.ts';
+import { abortRollout } from '../rollouts/abort.ts';
+import { releaseBelow } from './below.ts';
 import { DryRun } from './compile.ts';
 import { type Document, holdsUsers, share } from './document.ts';
 import { headOf, nextSeq, refOf } from './head.ts';
@@ -53,6 +55,11 @@ export interface Edit {
   faults: readonly Fault[];
   /** A pointer into that config as the caller knows it; `/config` + pointer when absent. */
   locate?(pointer: string): string;
+  /**
+   * The tenant's own fields go out at once although a release is held or rolled out, and why: in a release of what is
+   * stable, below the one that stays held. A rollout is aborted with it.
+   */
+  brake?: string | undefined;
 }
 
 export interface ChangeRequest extends Origin {
@@ -68,6 +75,8 @@ export interface ChangeRequest extends Origin {
   force?: boolean;
   /** The version whose config the new release has again. */
   restores?: number;
+  /** A rollout that is under way is aborted with this change, for this reason; absent: the change is refused. */
+  takesOver?: string | undefined;
   /** Written together with the change; also when the change turns out to be none. Throws Moved to begin again. */
   also?(tx: Tx, at: Date): Promise<void>;
   /** Called again when somebody else was faster; throws Problem to refuse (preconditions). Must not store anything. */
@@ -89,6 +98,8 @@ export interface Changed {
   } | null;
   /** It shall run elsewhere: its head is another one, also without a release. */
   moved: boolean;
+  /** The release that went out below one that stays held (`brake`). */
+  below: number | null;
 }
 
 export interface ChangeDeps {
@@ -176,19 +187,23 @@ export class Changes {
     if (unchanged && sameOwn && !request.create && !request.force) {
       const { also } = request;
       if (also && !request.dryRun) await this.#deps.db.write((tx) => also(tx, at));
-      return { state: before, before, rows: noRows, release: null, moved: false };
+      return { state: before, before, rows: noRows, release: null, moved: false, below: null };
     }
 
-    if (moved && !request.dryRun && before.row.rollout_id !== null) demandFree(request, before);
     const makesRelease = !unchanged || before.release === null || request.force === true;
+    const brake = makesRelease && !request.dryRun ? edit.brake : undefined;
+    if (brake !== undefined) request = { ...request, publish: 'hold', takesOver: brake };
+    else if (moved && !request.dryRun && before.row.rollout_id !== null) demandFree(request, before);
     let graph: Graph | null = before.graph;
     let made: Made | null = null;
+    let below: Made | null = null;
     if (makesRelease) {
-      if (!request.dryRun) demandFree(request, before);
+      if (!request.dryRun && brake === undefined) demandFree(request, before);
       // Faults of the protected document point into canonical order, which is only nearly what was sent.
       graph = await this.#compile(document, before, edit, refuse);
       try {
-        made = await this.#make(request, before, document, at);
+        if (brake !== undefined) below = await releaseBelow(this.#deps.db, request, before, document.tenant, at);
+        made = await this.#make(request, before, document, at, before.row.version + (below ? 2 : 1));
       } catch (error) {
         if (graph !== before.graph) graph.retire();
         if (error instanceof DocumentTooLarge) {
@@ -202,11 +217,11 @@ export class Changes {
     try {
       if (request.dryRun) {
         if (graph && graph !== before.graph) graph.retire();
-        return { state: { ...before, document }, before, rows: noRows, release: null, moved: false };
+        return { state: { ...before, document }, before, rows: noRows, release: null, moved: false, below: null };
       }
       const changes = rowChanges(old.config, document.config);
-      const row = this.#nextRow(request, before, edit, document, changes, made, at);
-      await this.#commit(request, before, row, document, changes, made, at, edit.entries, refuse);
+      const row = this.#nextRow(request, before, edit, document, changes, made, below, at);
+      await this.#commit(request, before, row, document, changes, made, below, at, edit.entries, refuse);
       fault('publish.after-commit');
       const state: TenantState = {
         row,
@@ -224,6 +239,7 @@ export class Changes {
         rows: changes,
         release: made && { manifest: made.manifest, blobs: made.fresh, head },
         moved,
+        below: below?.manifest.version ?? null,
       };
     } catch (error) {
       if (graph && graph !== before.graph) graph.retire();
@@ -285,7 +301,13 @@ export class Changes {
     }
   }
 
-  async #make(request: ChangeRequest, before: TenantState, document: Document, at: Date): Promise<Made> {
+  async #make(
+    request: ChangeRequest,
+    before: TenantState,
+    document: Document,
+    at: Date,
+    version: number,
+  ): Promise<Made> {
     const packs = new Map<string, { sha256: string; body: Uint8Array }>();
     const parts = await cut(document, {
       get: (raw) => {
@@ -297,17 +319,7 @@ export class Changes {
     });
     const known = new Set(before.release?.manifest.sections.flatMap((section) => section.blobs));
     const fresh = new Map([...parts.blobs].filter(([name]) => !known.has(name)));
-    const manifest: Manifest = {
-      schema: SCHEMA,
-      tenant: request.tenant_id,
-      version: before.row.version + 1,
-      sections: parts.sections,
-      checksum: parts.checksum,
-      author: request.actor,
-      message: request.message,
-      created_at: at.toISOString(),
-    };
-    return { cut: parts, manifest, fresh, packs };
+    return { cut: parts, manifest: manifestOf(request, version, parts, at), fresh, packs };
   }
 
   #nextRow(
@@ -317,6 +329,7 @@ export class Changes {
     document: Document,
     changes: RowChanges,
     made: Made | null,
+    below: Made | null,
     at: Date,
   ): TenantRow {
     const count = before.row.changes + 1;
@@ -327,6 +340,7 @@ export class Changes {
       edit.placement !== undefined;
     const moved = moveTo(request, before.row, edit.placement, at);
     const config = request.create === true || !isEmpty(changes);
+    const served = below ?? (request.publish === 'hold' ? null : made);
     return {
       ...before.row,
       ...document.tenant,
@@ -336,8 +350,9 @@ export class Changes {
       config_revision: config ? count : before.row.config_revision,
       version: made ? made.manifest.version : before.row.version,
       ...moved,
-      ...(made && request.publish !== 'hold' ? { stable_version: made.manifest.version } : {}),
-      ...(moved || (made && request.publish !== 'hold') ? { seq: nextSeq(before.row.seq, at.getTime()) } : {}),
+      // A rollout that was not to be aborted was refused.
+      ...(served ? { stable_version: served.manifest.version, rollout_id: null } : {}),
+      ...(moved || served ? { seq: nextSeq(before.row.seq, at.getTime()) } : {}),
       updated_at: at,
     };
   }
@@ -349,6 +364,7 @@ export class Changes {
     document: Document,
     changes: RowChanges,
     made: Made | null,
+    below: Made | null,
     at: Date,
     entries: readonly Entry[],
     refuse: (faults: readonly Fault[]) => Problem,
@@ -369,6 +385,15 @@ export class Changes {
         }
       }
       await writeRows(db, tx, tenant_id, changes, row.changes, at);
+      if (below) {
+        const size = { added: 0, changed: 1, removed: 0 };
+        await insertRelease(db, tx, { ...below, held: false, size, restores: undefined }, at);
+        await tx.release.updateMany({ where: { tenant_id, state: 'held' }, data: { state: 'superseded' } });
+      }
+      if (before.row.rollout_id !== null && row.rollout_id === null) {
+        const { actor, request_id, takesOver: reason = '' } = request;
+        await abortRollout(tx, { tenant_id, rollout_id: before.row.rollout_id, reason, actor, request_id }, at);
+      }
       if (made) {
         const held = request.publish === 'hold';
         const { restores } = request;
@@ -422,9 +447,12 @@ function moveTo(
 }
 
 /** Throws Problem 'conflict' when a new release has to wait for somebody's decision about the one before. */
-function demandFree({ publish }: ChangeRequest, { row, release }: TenantState): void {
+export function demandFree(
+  { publish, takesOver }: Pick<ChangeRequest, 'publish' | 'takesOver'>,
+  { row, release }: TenantState,
+): void {
   const extra = { version: row.version, stable_version: row.stable_version };
-  if (row.rollout_id !== null) {
+  if (row.rollout_id !== null && (takesOver === undefined || publish === 'hold')) {
     const detail = `release ${row.version} is being rolled out: promote or abort it first`;
     throw new Problem('conflict', detail, { extra: { ...extra, rollout: row.rollout_id } });
   }
@@ -439,7 +467,18 @@ function demandFree({ publish }: ChangeRequest, { row, release }: TenantState): 
   }
 }
 
-interface Made {
+/** What a release is, before it is stored. */
+export const manifestOf = (
+  { tenant_id, actor, message }: Pick<ChangeRequest, 'tenant_id' | 'actor' | 'message'>,
+  version: number,
+  { sections, checksum }: Cut,
+  at: Date,
+): Manifest => ({
+  ...{ schema: SCHEMA, tenant: tenant_id, version, sections, checksum, author: actor, message },
+  created_at: at.toISOString(),
+});
+
+export interface Made {
   cut: Cut;
   manifest: Manifest;
   /** Blobs that the release before did not have. */
@@ -473,10 +512,10 @@ function columns(row: TenantRow): Prisma.TenantUncheckedCreateInput {
 
 /** Moves the tenant's counters, which locks its row. Throws Moved when it changed. */
 async function countUp(tx: Tx, seen: TenantRow, row: TenantRow): Promise<void> {
-  const { tenant_id, changes, config_revision, version, stable_version, seq, updated_at } = row;
+  const { tenant_id, changes, config_revision, version, stable_version, rollout_id, seq, updated_at } = row;
   const counted = await tx.$executeRaw`UPDATE tenants
     SET changes = ${changes}, config_revision = ${config_revision}, version = ${version},
-        stable_version = ${stable_version}, seq = ${seq}, updated_at = ${updated_at}
+        stable_version = ${stable_version}, rollout_id = ${rollout_id}, seq = ${seq}, updated_at = ${updated_at}
     WHERE tenant_id = ${tenant_id} AND changes = ${seen.changes}`;
   if (counted !== 1) throw new Moved();
 }

@@ -211,7 +211,8 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'Make a new release with the config of an old one',
           description:
             'The tenant’s own fields (status, limits) stay as they are. The config is checked again: 422 when it has ' +
-            'faults today, such as an address that another tenant listens on now.',
+            'faults today, such as an address that another tenant listens on now. A rollout that is under way is aborted ' +
+            'with it, unless the new release is to be held (?publish=hold): then it is refused.',
           params: TenantParams,
           querystring: WriteQuery,
           body: Rollback,
@@ -233,6 +234,7 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
           action: 'config.rollback',
           target: `releases/${version}`,
           restores: version,
+          takesOver: `rolled back to release ${version}`,
           // Going back publishes what it goes back to, whatever is held.
           publish: request.query.publish ?? 'now',
           force: true,

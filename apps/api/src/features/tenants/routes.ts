@@ -97,6 +97,12 @@ export function tenantBody(row: TenantRow): z.output<typeof Tenant> {
 const numbers = (limits: z.output<typeof ResourceLimits>): Record<string, number> =>
   Object.fromEntries(Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined));
 
+/** A change of status waits for nobody's decision about a held release, unless it is to be held with it. */
+function brakeOf(publish: 'now' | 'hold' | undefined, status: TenantRow['status'], row: TenantRow): string | undefined {
+  const waits = row.version !== row.stable_version && row.status !== status;
+  return waits && publish === undefined ? `the tenant is ${status} now; all workers run the stable release` : undefined;
+}
+
 /** `_global` is no tenant that could be made, changed or deleted; its config has routes of its own. */
 function notGlobal(tenant_id: string): void {
   if (tenant_id === GLOBAL)
@@ -196,6 +202,10 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
         schema: {
           tags: ['tenants'],
           summary: 'Change a tenant’s own fields',
+          description:
+            'A change of `status` is served at once, also while a release is held or rolled out: without ?publish= it ' +
+            'goes out with the stable config, what is held stays held, and a rollout is aborted. A new placement is ' +
+            'taken at once, whatever ?publish= says: it is no part of a release.',
           params: TenantParams,
           querystring: WriteQuery,
           body: TenantUpdate,
@@ -219,6 +229,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
               placement,
               entries: entriesOf(state.document.config),
               faults: [],
+              brake: brakeOf(request.query.publish, status, state.row),
             };
           },
         });
