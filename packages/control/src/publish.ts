@@ -49,6 +49,29 @@ export async function putRelease(
 }
 
 /**
+ * Writes each of a release's blobs again that is missing or is not what its name says; answers how many. Reads all of
+ * them: for repairs, not for publishing.
+ */
+export async function mendBlobs(store: ConfigStore, manifest: Manifest, source: BlobSource): Promise<number> {
+  const names = [...new Set(manifest.sections.flatMap((section) => section.blobs))];
+  let mended = 0;
+  for (let i = 0; i < names.length; i += 16) {
+    const damaged: string[] = [];
+    for (const name of names.slice(i, i + 16)) {
+      try {
+        await store.getBlobs([name]);
+      } catch (error) {
+        if (!(error instanceof StoreCorrupt)) throw error;
+        damaged.push(name);
+      }
+    }
+    for (const [name, body] of await source(damaged)) await store.putBlob(name, body);
+    mended += damaged.length;
+  }
+  return mended;
+}
+
+/**
  * Moves a tenant's head by compare-and-set; the releases that it names must be in the store. Never moves it back:
  * 'superseded' when a head with this or a higher `seq` is there. What `verifier` does not believe counts for nothing.
  * `moved` hears of the revision that the head then has.

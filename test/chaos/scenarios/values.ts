@@ -1,5 +1,7 @@
 /** Nonsense written straight into etcd, by somebody who may. */
+import { mkdirSync, rmSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
+import { ask, path } from '@arcus/cli/client.ts';
 import { newKeys, testKeys } from '@arcus/testkit/keys.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { check } from '../lib/checker.ts';
@@ -31,11 +33,12 @@ export const garbage: Scenario = {
         }
         await until(() => acceptedBy(lab, tenant), { deadline: 10_000, what: `${name} is put right` });
       }
-      await damagedParts(lab, tenant);
+      await damagedManifests(lab, tenant);
+      await damagedBlob(lab, tenant);
     }
     const verdict = await check(lab);
     for (const name of missed) verdict.faults.push(`no worker refused a head that was: ${name}`);
-    return { ...verdict, hurts: seen.length + 4 * (long ? 10 : 1), note: `refused: ${[...new Set(seen)].join(', ')}` };
+    return { ...verdict, hurts: seen.length + 8 * (long ? 10 : 1), note: `refused: ${[...new Set(seen)].join(', ')}` };
   },
 };
 
@@ -84,8 +87,42 @@ const acceptedBy = async (lab: Lab, tenant: string) => {
   return all.length > 0 && all.every((status) => status.refused === undefined);
 };
 
-/** Manifests of releases that are still to come, and blobs that are there. */
-async function damagedParts(lab: Lab, tenant: string): Promise<void> {
+/** A part that all releases of a tenant have, damaged, and a worker that has nothing of its own. */
+async function damagedBlob(lab: Lab, tenant: string): Promise<void> {
+  const [place, other] = lab.places;
+  const worker = lab.workers[0]!;
+  const values = ['', 'null', '{"schema":2}', Buffer.alloc(50 * 1024 * 1024, 'x')];
+  for (const value of values) {
+    await lab.withoutWorker(worker, async () => {
+      await lab.writer.stop();
+      const { stable } = await headNow(lab, tenant);
+      const manifest = (await lab.store.getManifest(tenant, stable.version))!;
+      const [name] = manifest.sections.find((section) => section.path === '/tenant')!.blobs;
+      await lab.etcd.put(`${prefix}blobs/${name}`, value);
+      await worker.process.kill('SIGKILL');
+      rmSync(worker.data, { recursive: true });
+      mkdirSync(worker.data);
+      await worker.process.start();
+      const corrupt = async () => {
+        const all = await statuses(lab, tenant);
+        return all.length > 0 && all.every(({ refused }) => refused?.issues.some((i) => i.code === 'store_corrupt'));
+      };
+      await until(corrupt, { what: 'the worker refuses a release whose blob is damaged' });
+      await until(() => lab.clients.ask(worker, other!), { what: 'the other tenant is served' });
+      const served = await lab.clients.ask(worker, place!).catch(() => null);
+      if (served !== null) throw new Error(`a release whose blob is damaged is served: write ${served}`);
+      // The message of each release is the number of its write.
+      const newest = `SELECT message FROM releases WHERE tenant_id = '${tenant}' ORDER BY version DESC LIMIT 1`;
+      const n = (await lab.sql(newest))[0]![0];
+      await ask(lab.connection, `${path('tenants', tenant)}/reload?message=${n}`, { method: 'POST' });
+      await until(() => lab.clients.ask(worker, place!), { what: 'a reload mends the blob' });
+    });
+    lab.writer.start(150);
+  }
+}
+
+/** Manifests of releases that are still to come. */
+async function damagedManifests(lab: Lab, tenant: string): Promise<void> {
   for (const value of ['', 'null', '{"schema":2}', Buffer.alloc(40 * 1024 * 1024, 'x')]) {
     const { stable } = await headNow(lab, tenant);
     for (const ahead of [3, 4]) await lab.etcd.put(`${prefix}manifests/${tenant}/${stable.version + ahead}`, value);

@@ -31,10 +31,12 @@ const ConfigStatus = z
   .meta({ id: 'ConfigStatus' });
 
 export function configRoutes(context: Context): FastifyPluginAsyncZod {
-  const { db, changes } = context;
+  const { db, changes, publisher } = context;
 
   const reload = async (request: FastifyRequest, reply: FastifyReply, tenant_id: string) => {
     const query = request.query as z.output<typeof WriteQuery>;
+    // Whoever asks for this may have seen a worker refuse what lies in the store.
+    await publisher.mend(tenant_id);
     const changed = await changes.apply({
       ...originOf(request, { message: query.message || 'reload' }),
       tenant_id,
@@ -91,7 +93,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
         config: access('write', 'tenant'),
         schema: {
           tags: ['config'],
-          summary: 'Publish the config again, as a new release',
+          summary: 'Publish the config again, as a new release; mends what was damaged in the config store',
           params: TenantParams,
           querystring: WriteQuery,
           response: { 200: ReleaseResult },

@@ -1,6 +1,6 @@
 /** Brings releases from the database to the config store: at once after the commit, and again until it succeeds. */
 import { fault } from '@arcus/control/faults.ts';
-import { moveHead, putRelease } from '@arcus/control/publish.ts';
+import { mendBlobs, moveHead, putRelease } from '@arcus/control/publish.ts';
 import type { Head, HeadBody, Manifest } from '@arcus/control/release.ts';
 import type { Signer, Verifier } from '@arcus/control/sign.ts';
 import { type ConfigStore, type Revision, StoreUnavailable } from '@arcus/control/store.ts';
@@ -86,6 +86,23 @@ export class Publisher {
       return slot.running;
     });
     return slot.next;
+  }
+
+  /**
+   * Holds the blobs of the releases that the tenant's head names against the store's, and writes those again that were
+   * lost or altered. A store that is away is no failure: what is pending is brought there later.
+   */
+  async mend(tenant_id: string): Promise<void> {
+    const { db, store, log } = this.#deps;
+    try {
+      const wanted = await wantedHead(db.client, tenant_id);
+      for (const manifest of wanted?.manifests ?? []) {
+        const blobs = await mendBlobs(store, manifest, (names) => this.#bodies(names, null));
+        if (blobs > 0) log.warn({ tenant: tenant_id, blobs }, 'parts of a release were damaged in the store: mended');
+      }
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+    }
   }
 
   /** Starts the keeper of the store's heads, and the reconciler: now, and then about every `everyMs`, spread so that processes don't march in step. */
