@@ -133,11 +133,11 @@ describe('a server ends', () => {
 
   it('an upgraded connection in which nothing moves after tunnel_idle_ms', async () => {
     const site = await origin({
-      reply: 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+      reply: 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
     });
     const p = await proxy({ tunnel_idle_ms: 100 });
     const c = await client(p.port);
-    assert.equal((await c.request(ask(site.port, 'GET', 'Connection: Upgrade', 'Upgrade: x'))).status, 101);
+    assert.equal((await c.request(ask(site.port, 'GET', 'Connection: Upgrade', 'Upgrade: websocket'))).status, 101);
     assert.equal(await c.closed(), 'end');
     await until(() => p.sessions() === 0 && p.binding.open.size === 0);
   });

@@ -10,6 +10,7 @@ import { sizes } from './sizes.ts';
 import { syntax } from './syntax.ts';
 import { targets } from './targets.ts';
 import { tunnels } from './tunnels.ts';
+import { upgrades } from './upgrades.ts';
 
 export const topics: readonly Topic[] = [
   targets,
@@ -22,5 +23,6 @@ export const topics: readonly Topic[] = [
   badAnswers,
   connections,
   tunnels,
+  upgrades,
   sizes,
 ];

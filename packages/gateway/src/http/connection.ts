@@ -19,6 +19,8 @@ export interface HttpServerContext extends ServerContext {
   readonly realm: string;
   readonly forwardedFor: ForwardedFor;
   readonly hostMismatch: HostMismatch;
+  /** Protocols that a forward request may switch to, lower case. */
+  readonly upgrades: ReadonlySet<string>;
   /** Line that is added to each message that goes on: RFC 9110 section 7.6.3. */
   readonly via: string;
 }
@@ -186,6 +188,11 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     this.stream.resume();
     if (this.#pending !== '') this.#read();
     else if (this.last && !(this.#patient && !this.#ended)) this.close();
+  }
+
+  /** Another exchange goes on in the place of the running one. */
+  pass(exchange: Exchange): void {
+    this.#exchange = exchange;
   }
 
   /** The stream now belongs to a relay; this connection only keeps its place among the open ones. */

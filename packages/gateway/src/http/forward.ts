@@ -1,5 +1,4 @@
 /** A forward request: the client's request to the site, the site's answer to the client. */
-import { ChunkedScanner } from '@arcus/protocol/http1/chunked.ts';
 import { hasBareLineEnd } from '@arcus/protocol/http1/grammar.ts';
 import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
 import { type Framing, parseResponseHead, type ResponseHead, responseFraming } from '@arcus/protocol/http1/response.ts';
@@ -9,9 +8,12 @@ import type { Egress } from '../kind.ts';
 import type { LiveSession } from '../session.ts';
 import type { StreamReceiver } from '../stream.ts';
 import { errorAnswer } from './answer.ts';
+import { BodyReader } from './body.ts';
 import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
-import { interimText, lastRecipientText, offered, requestText, responseText, upgradeText } from './heads.ts';
+import { interimText, lastRecipientText, requestText, responseText, upgradeText } from './heads.ts';
+import { enterTunnel } from './inspected.ts';
 import { join } from './join.ts';
+import { allowedUpgrades, isWebSocket, offered } from './upgrade.ts';
 
 /** Methods that may be sent again on a fresh connection: RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
@@ -28,8 +30,7 @@ export class Forward implements Exchange, StreamReceiver {
   #finished = false;
 
   // the request on its way
-  #requestLeft: number;
-  #requestChunks: ChunkedScanner | null = null;
+  readonly #request: BodyReader | null;
   #requestDone: boolean;
   #requestBytes = 0;
   /** Body bytes that came before the way was open. */
@@ -40,15 +41,14 @@ export class Forward implements Exchange, StreamReceiver {
   #pending = '';
   #response: ResponseHead | null = null;
   #framing: Framing = 'none';
-  #responseLeft = 0;
-  #responseChunks: ChunkedScanner | null = null;
+  #body: BodyReader | null = null;
   #unchunk = false;
   #persist = false;
   #upstreamPersist = false;
   #answered = false;
   #interims = 0;
-  /** The site was asked to switch protocols. */
-  #upgradeAsked = false;
+  /** The protocols that the site was asked to switch to. */
+  #upgradeAsked = '';
 
   constructor(
     connection: HttpConnection,
@@ -62,9 +62,8 @@ export class Forward implements Exchange, StreamReceiver {
     this.#head = head;
     this.#authority = authority;
     this.#session = session;
-    this.#requestLeft = Math.max(0, head.contentLength);
-    if (head.chunked) this.#requestChunks = new ChunkedScanner();
-    this.#requestDone = !head.hasBody;
+    this.#request = head.hasBody ? new BodyReader(head.chunked ? 'chunked' : 'length', head.contentLength) : null;
+    this.#requestDone = this.#request === null;
   }
 
   start(): void {
@@ -94,20 +93,14 @@ export class Forward implements Exchange, StreamReceiver {
   // ── from the client ──────────────────────────────────────────────────────────────────────────────────────────
 
   clientData(chunk: Buffer, borrowed: boolean): number {
-    if (this.#requestDone) return 0;
-    let taken: number;
-    if (this.#requestChunks !== null) {
-      taken = this.#requestChunks.scan(chunk, 0);
-      if (taken < 0) {
-        this.#fail(new GatewayError('bad_request', `body: ${this.#requestChunks.fault}`));
-        return chunk.length;
-      }
-      this.#requestDone = this.#requestChunks.done;
-    } else {
-      taken = Math.min(this.#requestLeft, chunk.length);
-      this.#requestLeft -= taken;
-      this.#requestDone = this.#requestLeft === 0;
+    const body = this.#request;
+    if (body === null || this.#requestDone) return 0;
+    const taken = body.take(chunk, 0);
+    if (taken < 0) {
+      this.#fail(new GatewayError('bad_request', body.fault));
+      return chunk.length;
     }
+    this.#requestDone = body.done;
     this.#requestBytes += taken;
     this.#session.bytes_in += taken;
     if (this.#requestBytes > this.#context.limits.body_bytes) {
@@ -175,7 +168,8 @@ export class Forward implements Exchange, StreamReceiver {
     }
     this.#egress = egress;
     egress.stream.receiver = this;
-    this.#upgradeAsked = !this.#head.hasBody && this.#head.upgrade !== '';
+    if (this.#head.upgrade !== '' && !this.#head.hasBody)
+      this.#upgradeAsked = allowedUpgrades(this.#head.upgrade, this.#context.upgrades);
     const head = requestText(
       this.#head,
       this.#authority,
@@ -200,7 +194,7 @@ export class Forward implements Exchange, StreamReceiver {
 
   onData(chunk: Buffer, borrowed: boolean): void {
     if (this.#response !== null) {
-      this.#body(chunk, borrowed);
+      this.#content(chunk, borrowed);
       return;
     }
     // Only the head becomes a string; `from` is where the bytes behind `text` begin in this chunk.
@@ -284,9 +278,9 @@ export class Forward implements Exchange, StreamReceiver {
     // 204 with a body all the same (RFC 9112 section 6.3 ignores it): its bytes must not be anybody's answer.
     const odd = head.status === 204 && (head.chunked || head.contentLength > 0);
     this.#upstreamPersist = head.persistent && this.#framing !== 'close' && !odd;
-    this.#unchunk = this.#framing === 'chunked' && request.minor === 0;
-    if (this.#framing === 'length') this.#responseLeft = head.contentLength;
-    else if (this.#framing === 'chunked') this.#responseChunks = new ChunkedScanner();
+    // RFC 9112 section 6.1: no Transfer-Encoding to an HTTP/1.0 client, with or without a body behind it.
+    this.#unchunk = head.chunked && request.minor === 0;
+    if (this.#framing !== 'none') this.#body = new BodyReader(this.#framing, head.contentLength);
     // An HTTP/1.0 client gets no persistent connection (RFC 9112 section 9.3); a body that still flows ends it too.
     this.#persist =
       request.persistent &&
@@ -294,7 +288,7 @@ export class Forward implements Exchange, StreamReceiver {
       this.#framing !== 'close' &&
       this.#requestDone &&
       // What the client sent ahead was meant for the other protocol: it is never read as a request.
-      !this.#upgradeAsked &&
+      this.#upgradeAsked === '' &&
       !this.#connection.last;
 
     const out = responseText(head, this.#unchunk, this.#persist, this.#context.via);
@@ -337,7 +331,7 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   /** Body bytes of the answer: all of `chunk`. */
-  #body(chunk: Buffer, borrowed: boolean): void {
+  #content(chunk: Buffer, borrowed: boolean): void {
     if (this.#finished) return;
     this.#connection.arm(this.#context.limits.body_idle_ms);
     if (this.#unchunk) {
@@ -351,41 +345,28 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   /** Where the part of `chunk` that belongs to this body ends; -1 when the body is broken and the exchange over. */
-  #take(chunk: Buffer, from: number): number {
-    let stop = chunk.length;
-    if (this.#framing === 'length') {
-      stop = Math.min(stop, from + this.#responseLeft);
-      this.#responseLeft -= stop - from;
-    } else if (this.#responseChunks !== null) {
-      stop = this.#responseChunks.scan(chunk, from);
-      if (stop < 0) {
-        this.#broken();
-        return -1;
-      }
+  #take(chunk: Buffer, from: number, onContent?: (from: number, to: number) => void): number {
+    const body = this.#body!;
+    const stop = body.take(chunk, from, onContent);
+    if (stop < 0) {
+      this.#fail(new GatewayError('upstream_invalid', body.fault));
+      return -1;
     }
     // Bytes behind the end belong to nobody.
     if (stop < chunk.length) this.#upstreamPersist = false;
     return stop;
   }
 
-  #broken(): void {
-    this.#fail(new GatewayError('upstream_invalid', `body: ${this.#responseChunks!.fault}`));
-  }
-
   #more(flushed: boolean): void {
-    if (this.#framing === 'length' ? this.#responseLeft === 0 : this.#responseChunks?.done) this.#complete();
+    if (this.#body!.done) this.#complete();
     else if (!flushed) this.#egress!.stream.pause();
   }
 
   /** For an HTTP/1.0 client: the content without its framing; the end of the connection is the end of the body. */
   #unchunked(chunk: Buffer, from: number, head: string): void {
     const parts: Buffer[] = [];
-    const stop = this.#responseChunks!.scan(chunk, from, (a, b) => parts.push(chunk.subarray(a, b)));
-    if (stop < 0) {
-      this.#broken();
-      return;
-    }
-    if (stop < chunk.length) this.#upstreamPersist = false;
+    const stop = this.#take(chunk, from, (a, b) => parts.push(chunk.subarray(a, b)));
+    if (stop < 0) return;
     const content = Buffer.concat(parts);
     if (head !== '') this.#begun(head);
     this.#session.bytes_out += content.length;
@@ -395,7 +376,7 @@ export class Forward implements Exchange, StreamReceiver {
   /** 101: from here on both sides speak something else; only when the client asked for it. */
   #upgrade(head: ResponseHead, chunk: Buffer, from: number): void {
     const egress = this.#egress!;
-    if (!this.#upgradeAsked || !offered(this.#head.upgrade, head.upgrade)) {
+    if (!offered(this.#upgradeAsked, head.upgrade)) {
       this.#fail(new GatewayError('upstream_invalid', 'the site switched protocols and nobody asked'));
       return;
     }
@@ -407,7 +388,11 @@ export class Forward implements Exchange, StreamReceiver {
     const connection = this.#connection;
     const early = connection.takePending();
     connection.stream.write(from < chunk.length ? out + latin1(chunk, from) : out);
-    join(connection, this.#context, egress, session, early);
+    // What the client says next is WebSocket when the site has accepted that; all else an auditor must see first.
+    if (this.#context.auditor !== null && isWebSocket(this.#head, head)) {
+      session.protocol = 'websocket';
+      join(connection, this.#context, egress, session, early);
+    } else enterTunnel(connection, this.#context, egress, session, early.length === 0 ? [] : [early], connection.ended);
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────

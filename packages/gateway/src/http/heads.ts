@@ -7,14 +7,14 @@ import type { HttpServerContext } from './connection.ts';
 /** RFC 9110 section 7.6.3: the version is that of the message as it was received. */
 const viaLine = (via: string, minor: number): string => (minor === 1 ? via : via.replace('1.1', '1.0'));
 
-/** The request to the site, or to the next proxy. `upgrade`: ask for it. */
+/** The request to the site, or to the next proxy. `upgrade`: the protocols to ask for, '' for none. */
 export function requestText(
   head: RequestHead,
   authority: string,
   egress: Egress,
   context: HttpServerContext,
   client: string,
-  upgrade: boolean,
+  upgrade: string,
 ): string {
   let text =
     egress.form === 'origin'
@@ -29,7 +29,7 @@ export function requestText(
     text += `Max-Forwards: ${counts ? head.maxForwards - 1 : head.maxForwards}\r\n`;
   }
   if (context.forwardedFor !== 'remove') text += forwardedLines(head, context.forwardedFor, client);
-  if (upgrade) text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
+  if (upgrade !== '') text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
   return `${text}${viaLine(context.via, head.minor)}${egress.headers}\r\n`;
 }
 
@@ -67,17 +67,6 @@ export const interimText = (head: ResponseHead, via: string): string =>
 /** 101. */
 export const upgradeText = (head: ResponseHead, via: string): string =>
   `${statusLine(head)}${withoutLength(head)}Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n${via}\r\n`;
-
-/** RFC 9110 section 7.8: a switch only to a protocol that was offered. Both are lists. */
-export function offered(list: string, chosen: string): boolean {
-  const parts = (text: string) =>
-    text
-      .toLowerCase()
-      .split(',')
-      .map((part) => part.trim());
-  const offers = parts(list);
-  return chosen !== '' && parts(chosen).every((protocol) => offers.includes(protocol));
-}
 
 /** The answer of the last recipient to TRACE or OPTIONS with Max-Forwards 0: RFC 9110 section 7.6.2. */
 export function lastRecipientText(head: RequestHead, persist: boolean): string {

@@ -62,3 +62,24 @@ export const hostMismatch = z
   .default('rewrite')
   .describe('When Host names another site than the request target: rewrite it, or refuse with 400');
 export type HostMismatch = z.output<typeof hostMismatch>;
+
+/** `name` or `name/version`, tokens: RFC 9110 section 7.8. */
+const PROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/;
+
+export const upgrades = z
+  .array(
+    z
+      .string()
+      .max(64)
+      .regex(PROTOCOL, 'must be the name of a protocol, such as websocket')
+      // Requests inside would meet no policy, no log and no Via.
+      .refine(
+        (name) => !/^(?:h2c?|http)(?:\/|$)/i.test(name),
+        'a switch to another version of HTTP is never passed on',
+      ),
+  )
+  .max(32)
+  .default(['websocket'])
+  .describe(
+    'Protocols that a forward request may switch to by Upgrade; the request goes on without Upgrade when it names no other',
+  );

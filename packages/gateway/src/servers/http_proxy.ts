@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import { HttpConnection, type HttpServer, type HttpServerContext } from '../http/connection.ts';
-import { forwardedFor, hostMismatch, httpLimits } from '../http/options.ts';
+import { forwardedFor, hostMismatch, httpLimits, upgrades } from '../http/options.ts';
 import {
   type Binding,
   defineServer,
@@ -29,7 +29,7 @@ export const httpProxy = defineServer({
     user_group: Name.optional().describe(
       'Users who may use this server (Basic authentication); without it everybody may',
     ),
-    auditor: Name.optional().describe('Auditor that looks at the tunnels of this server'),
+    auditor: Name.optional().describe('Auditor that looks at the tunnels and the upgraded connections of this server'),
     auth_realm: realm.default('arcus').describe('Realm shown when credentials are asked for'),
     connect_ports: z
       .array(z.int().min(1).max(65_535))
@@ -37,6 +37,7 @@ export const httpProxy = defineServer({
       .max(1000)
       .default([443])
       .describe('Ports that CONNECT may name'),
+    upgrades,
     forwarded_for: forwardedFor,
     host_mismatch: hostMismatch,
     limits: httpLimits,
@@ -94,6 +95,7 @@ export const httpProxy = defineServer({
         escaper: find(escapers, 'escaper'),
         user: find(users, 'user'),
       },
+      upgrades: new Set(c.upgrades.map((name) => name.toLowerCase())),
       limits: c.limits,
       realm: c.auth_realm,
       forwardedFor: c.forwarded_for,
