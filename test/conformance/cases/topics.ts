@@ -6,6 +6,7 @@ import { connections } from './connections.ts';
 import { hop } from './hop.ts';
 import { hosts } from './hosts.ts';
 import { lengths } from './lengths.ts';
+import { oldClients } from './old-clients.ts';
 import { sizes } from './sizes.ts';
 import { syntax } from './syntax.ts';
 import { targets } from './targets.ts';
@@ -24,5 +25,6 @@ export const topics: readonly Topic[] = [
   connections,
   tunnels,
   upgrades,
+  oldClients,
   sizes,
 ];
