@@ -26,10 +26,8 @@ export const errorTable = {
   not_a_proxy_request: spec(400, 'client', false, 'This is a proxy: the request must name an absolute URL.'),
   host_mismatch: spec(400, 'client', false, 'Host and request target name different sites.'),
   request_timeout: spec(408, 'client', true, 'The request did not arrive in time.'),
-  length_required: spec(411, 'client', false, 'The request needs a length.'),
   body_too_large: spec(413, 'client', false, 'The request body is larger than this proxy allows.'),
   uri_too_long: spec(414, 'client', false, 'The request target is longer than this proxy allows.'),
-  expectation_failed: spec(417, 'client', false, 'The expectation is not one this proxy can meet.'),
   headers_too_large: spec(431, 'client', false, 'The request header is larger than this proxy allows.'),
   not_implemented: spec(501, 'client', false, 'This proxy does not offer that method, scheme or coding.'),
   version_not_supported: spec(505, 'client', false, 'This HTTP version is not supported.'),
@@ -50,14 +48,13 @@ export const errorTable = {
   // the way out
   dns_failed: spec(502, 'upstream', true, 'The name of the site could not be resolved.'),
   connect_failed: spec(502, 'upstream', true, 'The site could not be reached.'),
-  upstream_refused: spec(502, 'upstream', false, 'The next proxy refused the connection.'),
+  upstream_refused: spec(502, 'upstream', false, 'The next hop refused the request.'),
   upstream_closed: spec(502, 'upstream', true, 'The site closed the connection before it answered.'),
   upstream_invalid: spec(502, 'upstream', false, 'The answer of the site is not valid HTTP.'),
   connect_timeout: spec(504, 'upstream', true, 'The site did not accept the connection in time.'),
   response_timeout: spec(504, 'upstream', true, 'The site did not answer in time.'),
   // ourselves
   unavailable: spec(503, 'internal', true, 'This proxy cannot serve the request now.'),
-  shutting_down: spec(503, 'internal', true, 'This proxy is shutting down.'),
   internal: spec(500, 'internal', false, 'This proxy failed.'),
 } as const satisfies Record<string, ErrorSpec>;
 
