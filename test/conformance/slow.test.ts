@@ -4,6 +4,7 @@ import net from 'node:net';
 import { after, describe, it } from 'node:test';
 import type { HttpServer } from '@arcus/gateway/http/connection.ts';
 import { startTestProxy, type TestProxyOptions } from '@arcus/gateway/testing/proxy.ts';
+import { tunnelEgress } from '@arcus/gateway/upstream/pool.ts';
 import type { WheelEntry } from '@arcus/gateway/wheel.ts';
 import { startOrigin, startRawOrigin } from '@arcus/testkit/origin.ts';
 import { RawClient } from '@arcus/testkit/raw-client.ts';
@@ -130,5 +131,51 @@ describe('a client that reads slowly', () => {
       assert.equal((await c.readResponse()).text, String(body.length));
     }
     assert.equal(site.connections(), 1);
+  });
+});
+
+describe('a client that is gone', () => {
+  const head = 'POST http://o.example/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n';
+  const uploads: [string, string[]][] = [
+    ['with its head', [`${head}body`]],
+    ['behind its head', [head, 'body']],
+  ];
+  for (const [how, pieces] of uploads) {
+    it(`is noticed though the last piece of its body, sent ${how}, had to wait for the site`, async () => {
+      const upstream = new SlowStream('192.0.2.9');
+      const p = await proxy({
+        escaper: { name: 'slow', type: 'direct', connect: () => tunnelEgress(upstream, 'slow', '') },
+      });
+      const client = new MemoryStream('192.0.2.1');
+      p.binding.server!.serve(client, p.binding);
+      for (const piece of pieces) client.feed(piece);
+      assert.ok(upstream.written.endsWith('body'));
+      upstream.full = false;
+      upstream.receiver.onDrain();
+      client.feedEnd('reset');
+      await until(() => p.sessions() === 0);
+      assert.equal(upstream.state, 'reset');
+      assert.equal(p.decisions[0]?.code, 'client_closed');
+    });
+  }
+
+  it('may not pile up requests meanwhile', async () => {
+    const upstream = new SlowStream('192.0.2.9');
+    const p = await proxy({
+      escaper: { name: 'slow', type: 'direct', connect: () => tunnelEgress(upstream, 'slow', '') },
+    });
+    const client = new MemoryStream('192.0.2.1');
+    p.binding.server!.serve(client, p.binding);
+    client.feed(`${head}body${get(80).repeat(2000)}`);
+    upstream.full = false;
+    upstream.receiver.onDrain();
+    let fed = false;
+    const fedTo = () => {
+      fed = true;
+    };
+    client.receiver = { onData: fedTo, onEnd() {}, onDrain() {}, onClose() {} };
+    client.feed(get(80));
+    await new Promise(setImmediate);
+    assert.equal(fed, false, 'more is read although a head and more of requests wait');
   });
 });

@@ -6,6 +6,7 @@ import { connections } from './connections.ts';
 import { hop } from './hop.ts';
 import { hosts } from './hosts.ts';
 import { lengths } from './lengths.ts';
+import { logins } from './logins.ts';
 import { oldClients } from './old-clients.ts';
 import { sizes } from './sizes.ts';
 import { syntax } from './syntax.ts';
@@ -26,5 +27,6 @@ export const topics: readonly Topic[] = [
   tunnels,
   upgrades,
   oldClients,
+  logins,
   sizes,
 ];

@@ -122,6 +122,11 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     );
   }
 
+  /** Goes on reading, unless requests ahead of their turn have piled up. */
+  readOn(): void {
+    if (this.#pending.length <= this.#server.context.limits.header_bytes) this.stream.resume();
+  }
+
   arm(ms: number): void {
     this.#server.context.services.wheel.arm(this, ms);
   }

@@ -1,5 +1,4 @@
 /** A forward request: the client's request to the site, the site's answer to the client. */
-import { hasBareLineEnd } from '@arcus/protocol/http1/grammar.ts';
 import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
 import { type Framing, parseResponseHead, type ResponseHead, responseFraming } from '@arcus/protocol/http1/response.ts';
 import { latin1 } from '../bytes.ts';
@@ -13,6 +12,7 @@ import type { Exchange, HttpConnection, HttpServerContext } from './connection.t
 import { interimText, lastRecipientText, requestText, responseText, upgradeText } from './heads.ts';
 import { enterTunnel } from './inspected.ts';
 import { join } from './join.ts';
+import { HeadPieces, headEnd } from './pieces.ts';
 import { allowedUpgrades, isWebSocket, offered } from './upgrade.ts';
 
 /** Methods that may be sent again on a fresh connection: RFC 9110 section 9.2.2. */
@@ -38,7 +38,7 @@ export class Forward implements Exchange, StreamReceiver {
   #started = false;
 
   // the answer on its way
-  #pending = '';
+  #pieces: HeadPieces | null = null;
   #response: ResponseHead | null = null;
   #framing: Framing = 'none';
   #body: BodyReader | null = null;
@@ -199,24 +199,25 @@ export class Forward implements Exchange, StreamReceiver {
     }
     // Only the head becomes a string; `from` is where the bytes behind `text` begin in this chunk.
     let from = Math.min(chunk.length, HEAD_WINDOW);
-    let text = this.#pending + latin1(chunk, 0, from);
+    let text = latin1(chunk, 0, from);
+    const { header_bytes, header_fields } = this.#context.limits;
     for (;;) {
-      let found = text.indexOf('\r\n\r\n');
-      if (found < 0 && from < chunk.length) {
+      const pieces = this.#pieces;
+      let end = headEnd(pieces, text);
+      if (end < 0 && from < chunk.length) {
         text += latin1(chunk, from);
         from = chunk.length;
-        found = text.indexOf('\r\n\r\n');
+        end = headEnd(pieces, text);
       }
-      const { header_bytes, header_fields } = this.#context.limits;
-      if (found < 0) {
-        this.#pending = text;
-        if (text.length > header_bytes)
-          this.#fail(new GatewayError('upstream_invalid', 'the head of the answer is too long'));
-        else if (hasBareLineEnd(text, 0))
-          this.#fail(new GatewayError('upstream_invalid', 'a bare carriage return or line feed'));
+      if (end < 0) {
+        this.#gather(text, header_bytes);
         return;
       }
-      const end = found + 4;
+      if (pieces !== null) {
+        end += pieces.text.length;
+        text = pieces.text + text;
+        this.#pieces = null;
+      }
       const head =
         end > header_bytes ? null : parseResponseHead(text, end, { line: header_bytes, fields: header_fields });
       if (head === null || isRefused(head)) {
@@ -225,9 +226,8 @@ export class Forward implements Exchange, StreamReceiver {
         );
         return;
       }
-      // What is behind the head is the end of this chunk: what was pending held no whole head.
+      // What is behind the head is the end of this chunk: the pieces before it held no whole head.
       const body = from - (text.length - end);
-      this.#pending = '';
       if (head.status === 101) {
         this.#upgrade(head, chunk, body);
         return;
@@ -242,6 +242,16 @@ export class Forward implements Exchange, StreamReceiver {
     }
   }
 
+  /** A piece of a head that goes on: nobody may make us wait for what is wrong already. */
+  #gather(piece: string, most: number): void {
+    this.#pieces ??= new HeadPieces();
+    const broken = this.#pieces.isBrokenIn(piece);
+    this.#pieces.add(piece);
+    if (this.#pieces.text.length > most)
+      this.#fail(new GatewayError('upstream_invalid', 'the head of the answer is too long'));
+    else if (broken) this.#fail(new GatewayError('upstream_invalid', 'a bare carriage return or line feed'));
+  }
+
   onEnd(): void {
     if (this.#finished) return;
     if (this.#response === null) this.#lost('closed without an answer');
@@ -250,7 +260,8 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   onDrain(): void {
-    if (!this.#requestDone) this.#connection.stream.resume();
+    // Also when all of the body has come: only a connection that is read tells when the client is gone.
+    this.#connection.readOn();
   }
 
   onClose(error: Error | null): void {
@@ -273,6 +284,12 @@ export class Forward implements Exchange, StreamReceiver {
   /** `text` holds the head up to `end`, `chunk` the first bytes of the body from `from` on. */
   #answer(head: ResponseHead, text: string, end: number, chunk: Buffer, from: number): void {
     const request = this.#head;
+    if (head.status === 407) {
+      // Who is before us must answer it, and the client cannot: what it knows is for this proxy.
+      const who = this.#egress!.form === 'absolute' ? 'the next proxy' : 'the site';
+      this.#fail(new GatewayError('upstream_refused', `${who} asked for credentials of a proxy (407)`));
+      return;
+    }
     this.#response = head;
     this.#framing = responseFraming(head, request.method);
     // 204 with a body all the same (RFC 9112 section 6.3 ignores it): its bytes must not be anybody's answer.
@@ -400,7 +417,7 @@ export class Forward implements Exchange, StreamReceiver {
   /** The site went away before its first byte: once more on a fresh connection, where that is safe. */
   #lost(detail: string): void {
     const egress = this.#egress!;
-    const silent = this.#pending === '' && this.#interims === 0;
+    const silent = this.#pieces === null && this.#interims === 0;
     const again = egress.reused && silent && !this.#head.hasBody && IDEMPOTENT.has(this.#head.method);
     if (!again) {
       this.#fail(new GatewayError('upstream_closed', detail));
