@@ -1,8 +1,11 @@
 /**
- * `npm run chaos -- [--short] [--json] [--kills N] [SCENARIO…]`: hurts a whole deployment and checks what it did to
- * it. All scenarios unless some are named; ends with 1 when a promise was broken.
+ * `npm run chaos -- [--short] [--json] [--docs] [--kills N] [SCENARIO…]`: hurts a whole deployment and checks what it
+ * did to it. All scenarios unless some are named; ends with 1 when a promise was broken.
  */
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { root } from '../bench/root.ts';
+import { updateResults } from './lib/report.ts';
 import { runScenarios } from './run.ts';
 import { scenarios } from './scenarios.ts';
 
@@ -11,6 +14,7 @@ const { values, positionals } = parseArgs({
   options: {
     short: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    docs: { type: 'boolean', default: false },
     kills: { type: 'string' },
   },
 });
@@ -18,7 +22,7 @@ const unknown = positionals.filter((name) => !scenarios.some((one) => one.name =
 const kills = values.kills === undefined ? undefined : Number(values.kills);
 if (unknown.length > 0 || (kills !== undefined && !(kills >= 1))) {
   process.stderr.write(
-    `usage: npm run chaos -- [--short] [--json] [--kills N] [SCENARIO…]\nscenarios:\n${scenarios
+    `usage: npm run chaos -- [--short] [--json] [--docs] [--kills N] [SCENARIO…]\nscenarios:\n${scenarios
       .map(({ name, title }) => `  ${name.padEnd(20)} ${title}\n`)
       .join('')}`,
   );
@@ -26,7 +30,9 @@ if (unknown.length > 0 || (kills !== undefined && !(kills >= 1))) {
 }
 const wanted = scenarios.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 let broken = 0;
-for await (const { scenario, outcome, skipped, seconds } of runScenarios(wanted, { long: !values.short, kills })) {
+for await (const ran of runScenarios(wanted, { long: !values.short, kills })) {
+  const { scenario, outcome, skipped, seconds } = ran;
+  if (values.docs) updateResults(join(root, 'docs/reliability.md'), ran);
   if (outcome && outcome.faults.length > 0) broken++;
   if (values.json) {
     process.stdout.write(`${JSON.stringify({ scenario: scenario.name, seconds, skipped, ...outcome })}\n`);
