@@ -75,7 +75,7 @@ export class World {
   }
 
   static async open(options: WorldOptions): Promise<World> {
-    const [maria, etcd, redis] = await Promise.all([startMariaDb(), startEtcd(), startRedis()]);
+    const [maria, etcd, redis] = await Promise.all([startMariaDb({ durable: true }), startEtcd(), startRedis()]);
     const secretKey = randomBytes(32);
     const keys = newKeys();
     const token = await seed({ database: maria.url, store: etcd.url, secretKey, keys, ...options });
