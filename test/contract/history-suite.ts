@@ -179,6 +179,55 @@ export function historySuite(database: string, newDatabase: NewDatabase): void {
       assert.deepEqual(await versions(api), [2]);
     });
 
+    test('a clock that jumps lets nothing go that is kept, nor leaves a hole in the history', async (t) => {
+      let now = Date.now();
+      const api = await open(t, { now: () => now, retention: { kept: 2, days: 365 } });
+      const next = async (name: string) => {
+        await release(api, name);
+        now += MINUTE;
+      };
+      now += MINUTE;
+      for (const name of ['e2', 'e3']) await next(name);
+      // Release 4 is made an hour ahead; 5 is what 3 was.
+      now += 60 * MINUTE;
+      await next('e4');
+      now -= 61 * MINUTE;
+      ok(await api.call('DELETE', `${base}/escapers/e4`, { match: '*' }), 204);
+      now += MINUTE;
+      for (const name of ['e6', 'e7', 'e8']) await next(name);
+      /** All that is listed is there, and without a gap. */
+      const whole = async () => {
+        const all = await versions(api);
+        assert.deepEqual(
+          all,
+          all.map((_, i) => 8 - i),
+        );
+        for (const version of all) {
+          const { body } = ok(await api.call('GET', `${base}/releases/${version}/document`));
+          assert.deepEqual(body, await load(api.store, version));
+        }
+        return all.length;
+      };
+      for (let minutes = 0; minutes < 20; minutes += 4) {
+        await api.app.context.retention.sweep();
+        await whole();
+        now += 4 * MINUTE;
+      }
+      assert.equal(await whole(), 2);
+    });
+
+    test('a release that was replaced while the clock was wrong is kept as long as one cannot tell', async (t) => {
+      let now = Date.now();
+      const api = await open(t, { now: () => now, retention: { kept: 1, days: 365 } });
+      await release(api, 'e2');
+      now += 20 * MINUTE;
+      await release(api, 'e3');
+      now -= 60 * MINUTE;
+      assert.deepEqual(await api.app.context.retention.sweep(), { releases: 0, blobs: 0 });
+      now += 70 * MINUTE;
+      assert.equal((await api.app.context.retention.sweep()).releases, 2);
+    });
+
     test('a worker that loads slowly finds all of its release, however many come meanwhile', async (t) => {
       let now = Date.now();
       const api = await open(t, { now: () => now, retention: { kept: 1, days: 365 } });

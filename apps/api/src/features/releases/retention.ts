@@ -167,31 +167,36 @@ export class Retention {
       select: { version: true, created_at: true },
     });
     const at = now();
-    const doomed = rows.filter(({ version }, i) => {
-      if (i === 0 || version >= floor) return false;
-      const age = at - rows[i - 1]!.created_at.getTime();
-      return age >= GRACE_MS && (i >= rules.kept || age >= rules.days * DAY);
-    });
-    return doomed.map(({ version }) => version);
+    /** When the next newer release was made that the clock of today believes: by then this one was replaced. */
+    let replaced = Number.POSITIVE_INFINITY;
+    let first = rows.length;
+    for (const [i, { version, created_at }] of rows.entries()) {
+      const age = at - replaced;
+      const goes = version < floor && age >= GRACE_MS && (i >= rules.kept || age >= rules.days * DAY);
+      // Clocks jump: only what has nothing older behind it that stays may go, or the history had a hole.
+      if (!goes) first = i + 1;
+      if (created_at.getTime() <= at) replaced = created_at.getTime();
+    }
+    return rows.slice(first).map(({ version }) => version);
   }
 
   /** The tenant's last doomed releases go, and it gives up blobs that none of its others names; answers which. */
   async #disown(tenant_id: string, versions: number[]): Promise<string[]> {
     const { db } = this.#deps;
-    const read = (client: Db['client'] | Tx, above: number) =>
+    const read = (client: Db['client'] | Tx, version: Prisma.IntFilter) =>
       client.release.findMany({
-        where: { tenant_id, version: { gt: above } },
+        where: { tenant_id, version },
         orderBy: { version: 'asc' },
         select: { version: true, manifest: true },
       });
     // Most are read before anybody has to wait.
     const named = new Set<string>();
-    const seen = name(named, await read(db.client, versions.at(-1)!));
+    const seen = name(named, await read(db.client, { notIn: versions }));
     return db.write(async (tx) => {
       await lock(db, tx, tenant_id);
       await tx.release.deleteMany({ where: { tenant_id, version: { in: versions } } });
       const all = new Set(named);
-      name(all, await read(tx, seen));
+      name(all, await read(tx, { gt: seen }));
       const owned = await tx.blobOwner.findMany({ where: { tenant_id }, select: { sha256: true } });
       const given = owned.map(({ sha256 }) => sha256).filter((sha256) => !all.has(sha256));
       for (let from = 0; from < given.length; from += 500) {
