@@ -134,6 +134,71 @@ for (const [name, fresh] of Object.entries(databases)) {
       assert.ok(again.seq > gone.seq && again.stable.version === 2);
     });
 
+    test('a placement, and a deletion, among writes that are on their way is out when it is answered', async (t) => {
+      const api = await open(t);
+      await make(api, 'acme');
+      const { publisher } = api.app.context;
+      let called = 0;
+      const publish = publisher.publish.bind(publisher);
+      t.mock.method(publisher, 'publish', (...args: Parameters<typeof publish>) => {
+        called++;
+        return publish(...args);
+      });
+      const putHead = api.store.putHead.bind(api.store);
+      const changes = [
+        () => api.call('PUT', '/tenants/acme', { match: '*', body: { tenant_name: 'acme', placement: { a: 'b' } } }),
+        () => api.call('DELETE', '/tenants/acme', { match: '*' }),
+      ];
+      for (const [i, change] of changes.entries()) {
+        called = 0;
+        let open = () => {};
+        const gate = new Promise<void>((resolve) => {
+          open = resolve;
+        });
+        t.mock.method(api.store, 'putHead', async (...args: Parameters<typeof putHead>) => {
+          await gate;
+          return putHead(...args);
+        });
+        // The first is at the store; the second waits for it with what it has in memory; so does the change.
+        const answers: Promise<unknown>[] = [];
+        for (const name of ['x', 'y']) {
+          const body = { name: `${name}${i}`, type: 'dummy_deny' };
+          answers.push(api.call('POST', '/tenants/acme/escapers', { body }));
+          await until(() => called === answers.length);
+        }
+        const answer = change();
+        await until(() => called === 3);
+        open();
+        const { headers } = await answer;
+        const now = await head(api.store, 'acme');
+        assert.equal(headers['arcus-release-state'], 'published');
+        if (i === 0) assert.equal(now?.placement, undefined, 'it runs everywhere until it has moved');
+        if (i === 0)
+          assert.equal(
+            BigInt(now!.seq),
+            (await api.db.client.tenant.findUnique({ where: { tenant_id: 'acme' } }))!.seq,
+          );
+        else assert.equal(now?.deleted, true);
+        await Promise.all(answers);
+      }
+    });
+
+    test('a release that waited for the store goes out when that is back, whatever the clock does', async (t) => {
+      let now = Date.now();
+      const api = await open(t, { now: () => now });
+      await make(api, 'acme');
+      api.app.context.publisher.start(50);
+      // Its keeper has looked at all heads by then.
+      await api.store.deleteHead('acme', (await api.store.getHead('acme'))!.revision);
+      await until(() => good(api.store, 'acme', 1));
+      const away = t.mock.method(api.store, 'putHead', () => Promise.reject(new Error('not now')));
+      const wrote = await api.call('POST', '/tenants/acme/reload');
+      assert.equal(wrote.headers['arcus-release-state'], 'pending');
+      now -= 3_600_000;
+      away.mock.restore();
+      await until(() => good(api.store, 'acme', 2));
+    });
+
     test('a release that is held changes nothing that is served, and what comes after must say what it wants', async (t) => {
       const api = await open(t);
       await make(api, 'acme');

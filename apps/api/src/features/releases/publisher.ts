@@ -34,6 +34,8 @@ interface Slot {
   /** The run after the one that runs: everybody who came meanwhile shares it. */
   next: Promise<boolean> | null;
   fresh: Fresh | null;
+  /** Somebody changed the head without a release: what is fresh may be older than the head that it makes. */
+  read: boolean;
 }
 
 /** A tenant that cannot be published is tried again after this many ms, doubled each time. */
@@ -45,7 +47,7 @@ const PARALLEL = 8;
 export class Publisher {
   readonly #deps: PublisherDeps;
   readonly #slots = new Map<string, Slot>();
-  /** When to try a tenant again that failed. */
+  /** When to try a tenant again that failed, by the clock that is never set back. */
   readonly #failed = new Map<string, { pause: number; at: number }>();
   /** The newest version of each tenant below which this process left none pending. */
   readonly #out = new Map<string, number>();
@@ -72,12 +74,13 @@ export class Publisher {
   publish(tenant_id: string, fresh: Fresh | null = null): Promise<boolean> {
     const slot = this.#slots.get(tenant_id);
     if (!slot) {
-      const made: Slot = { running: Promise.resolve(false), next: null, fresh };
+      const made: Slot = { running: Promise.resolve(false), next: null, fresh, read: fresh === null };
       this.#slots.set(tenant_id, made);
       made.running = this.#run(tenant_id, made);
       return made.running;
     }
-    if (fresh && (!slot.fresh || slot.fresh.manifest.version < fresh.manifest.version)) {
+    if (!fresh) slot.read = true;
+    else if (!slot.fresh || slot.fresh.manifest.version < fresh.manifest.version) {
       slot.fresh = { ...fresh, blobs: new Map([...(slot.fresh?.blobs ?? []), ...fresh.blobs]) };
     }
     slot.next ??= slot.running.then(() => {
@@ -132,17 +135,18 @@ export class Publisher {
   }
 
   async #run(tenant_id: string, slot: Slot): Promise<boolean> {
-    const fresh = slot.fresh;
+    const { fresh, read } = slot;
     slot.fresh = null;
+    slot.read = false;
     try {
-      await this.#bring(tenant_id, fresh);
+      await this.#bring(tenant_id, read ? null : fresh);
       this.#failed.delete(tenant_id);
       return true;
     } catch (error) {
       const away = error instanceof StoreUnavailable;
       const pause = Math.min(LONGEST_PAUSE, (this.#failed.get(tenant_id)?.pause ?? FIRST_PAUSE / 2) * 2);
       // While the store is away each turn of the reconciler asks it first: no tenant must wait long once it is back.
-      this.#failed.set(tenant_id, { pause: away ? FIRST_PAUSE : pause, at: this.#deps.now() + (away ? 0 : pause) });
+      this.#failed.set(tenant_id, { pause: away ? FIRST_PAUSE : pause, at: performance.now() + (away ? 0 : pause) });
       this.#deps.log[away ? 'warn' : 'error'](
         { tenant: tenant_id, reason: String((error as Error).message) },
         'head stays pending',
@@ -230,9 +234,9 @@ export class Publisher {
 
   /** Finishes what a crash or a store outage left behind. */
   async #reconcile(): Promise<void> {
-    const { db, store, now, log } = this.#deps;
+    const { db, store, log } = this.#deps;
     const due = ({ tenant_id }: { tenant_id: string }) =>
-      !this.#slots.has(tenant_id) && (this.#failed.get(tenant_id)?.at ?? 0) <= now();
+      !this.#slots.has(tenant_id) && (this.#failed.get(tenant_id)?.at ?? 0) <= performance.now();
     let tenants: string[];
     try {
       const [pending, heads, deleted] = await Promise.all([
