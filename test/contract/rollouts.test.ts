@@ -234,6 +234,28 @@ for (const [name, fresh] of Object.entries(databases)) {
       ]);
     });
 
+    test('a rollout without a step is refused, and one that got into the database nevertheless hurts nobody', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      const faults = await api.call('POST', url, { body: { steps: [] } });
+      assert.deepEqual([faults.status, faults.body.errors[0].pointer], [422, '/steps'], faults.text);
+      const made = await api.call('POST', url, { body: { bake_seconds: 600 } });
+      const rollout_id = made.body.id;
+      const before = await head(api);
+      await api.db.client.rollout.updateMany({ where: { rollout_id }, data: { steps: [] } });
+      await api.db.client.tenant.updateMany({ where: { tenant_id: 'acme' }, data: { seq: before.seq + 1 } });
+      assert.equal(await api.app.context.publisher.publish('acme'), false);
+      assert.deepEqual(await head(api), before, 'nothing that no worker can read is put into the store');
+      await api.app.context.rollouts.turn();
+      const stuck = await state(api, rollout_id);
+      assert.equal(stuck.state, 'paused');
+      assert.match(stuck.reason, /^it cannot be driven: /);
+      assert.equal(stuck.events.at(-1).kind, 'paused');
+      assert.equal((await api.call('POST', `${url}/current/abort`)).status, 200);
+      assert.equal((await head(api)).rollout, undefined);
+    });
+
     test('a rollback aborts a rollout that is under way, in its story; one that is to be held does not', async (t) => {
       const api = await open(t);
       const { runs } = await fleet(t, api.store, four);

@@ -17,7 +17,7 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { canonical } from './canonical.ts';
-import type { Head, HeadBody } from './release.ts';
+import { type Head, HeadBody } from './release.ts';
 
 /** Where the management service has its signing key from: one of the two. */
 export const SigningEnv = z.object({
@@ -52,7 +52,7 @@ export interface Signer {
   readonly key: string;
   /** PEM of the public key. */
   readonly publicKey: string;
-  /** The same head gives the same signature. */
+  /** The same head gives the same signature. Throws for one that no worker could read. */
   sign(head: HeadBody): Head;
 }
 
@@ -71,7 +71,8 @@ export function createSigner(pem: string, source = 'the signing key'): Signer {
   return {
     key,
     publicKey: spkiPem(publicKey),
-    sign(head) {
+    sign(body) {
+      const head = HeadBody.parse(body);
       const value = sign(null, bytesOf(head), privateKey).toString('base64url');
       return { ...head, signature: { key, value } };
     },

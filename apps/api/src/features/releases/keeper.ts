@@ -20,6 +20,8 @@ export interface KeeperOptions {
   readonly now: () => number;
   /** Brings what the database has of a tenant into the store; false: not now. */
   readonly publish: (tenant_id: string) => Promise<boolean>;
+  /** ms, never set back. */
+  readonly clock?: () => number;
 }
 
 /** What the store has of a tenant, as far as it is ours. */
@@ -31,6 +33,9 @@ interface Seen {
 
 const SWEEP_MS = 30_000;
 const RETRY_MS = 1_000;
+/** A head that was put back and is lost again rests this long, ms, doubled each time: whoever spoils it may go on. */
+const FIRST_REST = 100;
+const LONGEST_REST = 10_000;
 /** Tenants that are put back at the same time. */
 const PARALLEL = 8;
 const PAGE = 1_000;
@@ -40,15 +45,20 @@ export class Keeper {
   readonly #stop = new AbortController();
   readonly #seen = new Map<string, Seen>();
   readonly #lost = new Set<string>();
+  /** Tenants whose heads were put back lately. */
+  readonly #rests = new Map<string, { until: number; rest: number }>();
   /** What this process has just signed and will see come back, as canonical JSON. */
   readonly #expected = new Map<string, string>();
   #watching: Promise<void> | undefined;
   #mending: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  readonly #clock: () => number;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? (() => performance.now());
   }
 
   /** Looks at all heads now, at each list of the store and every 30 s; at each change of a head in between. */
@@ -66,6 +76,7 @@ export class Keeper {
   async close(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
     await Promise.all([this.#watching, this.#mending, this.#sweeping]);
     clearTimeout(this.#timer);
   }
@@ -106,15 +117,34 @@ export class Keeper {
     this.#lost.add(tenant);
     this.#mending ??= this.#mend().finally(() => {
       this.#mending = undefined;
-      // What was lost while the last one was being put back.
+      // What was lost while the last one was being put back, or rests.
       if (this.#lost.size > 0 && !this.#stop.signal.aborted) this.#later();
     });
   }
 
   #later(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#sweep(), RETRY_MS);
-    this.#timer.unref();
+    clearTimeout(this.#retry);
+    let pause = RETRY_MS;
+    for (const tenant of this.#lost) pause = Math.min(pause, (this.#rests.get(tenant)?.until ?? 0) - this.#clock());
+    this.#retry = setTimeout(
+      () => {
+        const [tenant] = this.#lost;
+        if (tenant !== undefined) this.#lose(tenant);
+      },
+      Math.max(FIRST_REST, pause),
+    );
+    this.#retry.unref();
+  }
+
+  /** May this tenant's head be put back now? Then the next time is later. */
+  #mayMend(tenant: string): boolean {
+    const now = this.#clock();
+    const known = this.#rests.get(tenant);
+    if (known && now < known.until) return false;
+    const again = known !== undefined && now < known.until + LONGEST_REST;
+    const rest = again ? Math.min(LONGEST_REST, known.rest * 2) : FIRST_REST;
+    this.#rests.set(tenant, { until: now + rest, rest });
+    return true;
   }
 
   async #mend(): Promise<void> {
@@ -122,6 +152,7 @@ export class Keeper {
     const work = async () => {
       for (const tenant of this.#lost) {
         if (this.#stop.signal.aborted) return;
+        if (!this.#mayMend(tenant)) continue;
         this.#lost.delete(tenant);
         if (await publish(tenant)) log.info({ tenant }, 'the store has the head of a tenant again');
       }
@@ -146,6 +177,8 @@ export class Keeper {
   /** All that the database has against what the store has. */
   async #compare(): Promise<void> {
     const { db, key, now, log } = this.#options;
+    const quiet = this.#clock() - LONGEST_REST;
+    for (const [tenant, { until }] of this.#rests) if (until < quiet) this.#rests.delete(tenant);
     const recent = new Date(now() - KEEP_DELETED_MS);
     let missing = 0;
     let ahead = 0;

@@ -4,8 +4,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import { placed, within } from '@arcus/control/chosen.ts';
-import { Prisma } from '../../db/open.ts';
+import { StoreUnavailable } from '@arcus/control/store.ts';
+import { isAway, Prisma } from '../../db/open.ts';
 import type { Context } from '../../deps.ts';
+import { Problem } from '../../http/problem.ts';
+import { Moved } from '../releases/change.ts';
 import { placementOf, subsetAt } from '../releases/head.ts';
 import { decide, partName, type Situation, type Verdict } from './decide.ts';
 import { compare, readFleet } from './signals.ts';
@@ -16,6 +19,10 @@ const LEASE_MS = 5_000;
 const SETTLE_MS = 1_500;
 /** Who waits for longer than that says so, ms. */
 const PATIENCE_MS = 30_000;
+
+/** May it be gone by the next look? */
+const passes = (error: unknown): boolean =>
+  error instanceof StoreUnavailable || error instanceof Moved || error instanceof Problem || isAway(error);
 
 type Uses = Pick<Context, 'db' | 'store' | 'fleet' | 'redis' | 'changes' | 'publisher' | 'now' | 'log'>;
 
@@ -70,8 +77,17 @@ export class RolloutEngine {
       } catch (error) {
         const { rollout_id, tenant_id } = row;
         log.warn({ rollout: rollout_id, tenant: tenant_id, reason: (error as Error).message }, 'rollout waits');
+        if (!passes(error)) await this.#giveUp(row, error as Error).catch(() => {});
       }
     }
+  }
+
+  /** A rollout that nobody can drive is for people: nothing that waits for it shall wait unheard. */
+  async #giveUp({ tenant_id, rollout_id }: RolloutRow, error: Error): Promise<void> {
+    const reason = `it cannot be driven: ${error.message}`.slice(0, 1024);
+    await move(this.#context, tenant_id, rollout_id, itself, ({ state }) =>
+      state === 'running' ? { data: { state: 'paused', reason }, story: { kind: 'paused', text: reason } } : null,
+    );
   }
 
   async #lease({ rollout_id }: RolloutRow): Promise<boolean> {

@@ -39,6 +39,7 @@ export const RolloutStart = z
     labels: Labels.optional().describe('First step: the workers that have all these labels'),
     steps: z
       .array(Percent)
+      .min(1)
       .max(20)
       .optional()
       .describe('Percent of the fleet, ascending, after `percent` or `labels`; default without these: 5, 25, 100'),
