@@ -83,7 +83,7 @@ export interface Publication {
 }
 
 /**
- * Where releases are published to workers. Every kind passes test/contract/config-store.ts.
+ * Where releases are published to workers. Every kind passes test/contract/config-store.test.ts.
  * All calls fail with StoreUnavailable, or StoreCorrupt for a value that breaks its promise; they have a deadline.
  */
 export interface ConfigStore {
