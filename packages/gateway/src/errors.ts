@@ -70,6 +70,12 @@ export class GatewayError extends Error {
     this.code = code;
     this.detail = detail;
   }
+  /** What was thrown, as a failure of a session. */
+  static of(error: unknown): GatewayError {
+    if (error instanceof GatewayError) return error;
+    return new GatewayError('internal', String((error as Error)?.message ?? error), { cause: error });
+  }
+
   get status(): number {
     return errorTable[this.code].status;
   }

@@ -87,6 +87,12 @@ export class Denied extends GatewayError {
   }
 }
 
+/** A way that an earlier session of the same client left open for it alone. */
+export interface HeldWay {
+  /** Null when it does not fit this session. */
+  take(session: Session, context: ServerContext): Egress | null;
+}
+
 export interface SessionRequest {
   purpose: 'forward' | 'tunnel';
   method: string;
@@ -121,6 +127,8 @@ export class LiveSession implements Session {
   /** From and to the client. */
   bytes_in = 0;
   bytes_out = 0;
+  /** Looked at before a way is sought. */
+  held: HeldWay | null = null;
   readonly context: ServerContext;
   #settledIn = 0;
   #settledOut = 0;
@@ -218,6 +226,8 @@ export class LiveSession implements Session {
   }
 
   #route(): Egress | Promise<Egress> {
+    const held = this.held?.take(this, this.context) ?? null;
+    if (held !== null) return this.#open(held);
     return this.#routed(this.context.escaper.connect(this.target, this, this.purpose));
   }
 

@@ -5,13 +5,14 @@ import { isRefused, parseRequestHead, type RequestHead } from '@arcus/protocol/h
 import { type Authority, parseAuthority } from '@arcus/protocol/http1/target.ts';
 import { latin1 } from '../bytes.ts';
 import { GatewayError } from '../errors.ts';
-import type { Binding, OpenConnection } from '../kind.ts';
+import type { Binding, Egress, OpenConnection } from '../kind.ts';
 import { LiveSession, type ServerContext } from '../session.ts';
 import type { ByteStream, StreamReceiver } from '../stream.ts';
 import { WheelEntry } from '../wheel.ts';
 import { errorAnswer } from './answer.ts';
 import { Forward } from './forward.ts';
 import type { ForwardedFor, HostMismatch, HttpLimits } from './options.ts';
+import { PinnedEgress } from './pin.ts';
 import { Tunnel } from './tunnel.ts';
 
 export interface HttpServerContext extends ServerContext {
@@ -72,6 +73,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   /** The one empty line that may come before a request has come. */
   #emptyLine = false;
   #requests = 0;
+  #pin: PinnedEgress | null = null;
   #closing = false;
   #ended = false;
   #draining = false;
@@ -158,6 +160,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     this.#closing = true;
     this.#server.context.services.wheel.forget(this);
     this.#binding.open.delete(this);
+    this.unpin();
     const exchange = this.#exchange;
     this.#exchange = null;
     exchange?.clientClosed(error);
@@ -195,6 +198,19 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     else if (this.last && !(this.#patient && !this.#ended)) this.close();
   }
 
+  /** Keeps a connection to a site for further sessions of this client alone. */
+  pin(egress: Egress, session: LiveSession): void {
+    const pin = egress instanceof PinnedEgress ? egress : new PinnedEgress(egress, session, session.context);
+    if (pin !== this.#pin) this.unpin();
+    this.#pin = pin;
+    pin.release(true);
+  }
+
+  unpin(): void {
+    this.#pin?.discard();
+    this.#pin = null;
+  }
+
   /** Another exchange goes on in the place of the running one. */
   pass(exchange: Exchange): void {
     this.#exchange = exchange;
@@ -203,6 +219,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   /** The stream now belongs to a relay; this connection only keeps its place among the open ones. */
   detach(): void {
     this.#server.context.services.wheel.forget(this);
+    this.unpin();
     this.#exchange = JOINED;
     this.#pending = '';
     this.#lastText = this.#lastAuthorization = this.#lastCredentials = '';
@@ -235,6 +252,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
+    this.unpin();
     this.stream.end();
     this.stream.resume();
     // What waits for a slow reader must reach it first.
@@ -388,6 +406,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       exchange.start();
       return;
     }
+    session.held = this.#pin;
     const exchange = new Forward(this, context, head, authority.text, session);
     this.#exchange = exchange;
     this.arm(context.limits.response_head_ms);

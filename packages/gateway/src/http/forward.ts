@@ -2,7 +2,7 @@
 import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
 import { type Framing, parseResponseHead, type ResponseHead, responseFraming } from '@arcus/protocol/http1/response.ts';
 import { latin1 } from '../bytes.ts';
-import { errorTable, GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { Egress } from '../kind.ts';
 import type { LiveSession } from '../session.ts';
 import type { StreamReceiver } from '../stream.ts';
@@ -13,6 +13,7 @@ import { interimText, lastRecipientText, requestText, responseText, upgradeText 
 import { enterTunnel } from './inspected.ts';
 import { join } from './join.ts';
 import { HeadPieces, headEnd } from './pieces.ts';
+import { PinnedEgress } from './pin.ts';
 import { allowedUpgrades, isWebSocket, offered } from './upgrade.ts';
 
 /** Methods that may be sent again on a fresh connection: RFC 9110 section 9.2.2. */
@@ -438,17 +439,17 @@ export class Forward implements Exchange, StreamReceiver {
     const egress = this.#egress!;
     this.#finished = true;
     this.#session.record(null);
-    egress.release(this.#upstreamPersist && this.#requestDone);
+    const keep = this.#upstreamPersist && this.#requestDone;
+    if (keep && (this.#head.boundLogin || this.#response!.boundLogin || egress instanceof PinnedEgress))
+      this.#connection.pin(egress, this.#session);
+    else egress.release(keep);
     this.#connection.next(this.#persist);
   }
 
   /** Nothing was answered yet: say why. Otherwise the only honest end is a cut connection. */
   #fail(error: unknown): void {
     if (this.#finished) return;
-    const known =
-      error instanceof GatewayError
-        ? error
-        : new GatewayError('internal', String((error as Error)?.message ?? error), { cause: error });
+    const known = GatewayError.of(error);
     if (this.#answered) {
       this.#abort(known);
       return;
@@ -466,7 +467,7 @@ export class Forward implements Exchange, StreamReceiver {
       persist,
       authority: this.#authority,
     });
-    this.#session.status = errorTable[known.code].status;
+    this.#session.status = known.status;
     this.#session.bytes_out += answer.length;
     this.#connection.stream.write(answer);
     this.#end(known);

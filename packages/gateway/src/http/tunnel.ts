@@ -1,6 +1,6 @@
 /** CONNECT: a tunnel through the proxy, RFC 9110 section 9.3.6. */
 import type { RequestHead } from '@arcus/protocol/http1/request.ts';
-import { errorTable, GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { Egress } from '../kind.ts';
 import type { LiveSession } from '../session.ts';
 import { errorAnswer } from './answer.ts';
@@ -82,10 +82,7 @@ export class Tunnel implements Exchange {
   #fail(error: unknown): void {
     const head = this.#head;
     if (this.#finished) return;
-    const known =
-      error instanceof GatewayError
-        ? error
-        : new GatewayError('internal', String((error as Error)?.message ?? error), { cause: error });
+    const known = GatewayError.of(error);
     // Bytes behind a refused CONNECT were meant for the tunnel: never read them as a request. A client that is
     // asked for its name may try again at once.
     const persist =
@@ -102,7 +99,7 @@ export class Tunnel implements Exchange {
       persist,
       authority: this.#session.authority,
     });
-    this.#session.status = errorTable[known.code].status;
+    this.#session.status = known.status;
     this.#session.bytes_out += answer.length;
     this.#connection.stream.write(answer);
     this.#end(known);

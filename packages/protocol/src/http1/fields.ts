@@ -41,6 +41,11 @@ export class Fields {
   /** -1 when there is none. */
   maxForwards = -1;
   proxyAuthorization = '';
+  /**
+   * Authorization of a request or WWW-Authenticate of an answer says NTLM or Negotiate: such a login holds for the
+   * connection, not for one message (RFC 4559 section 6).
+   */
+  boundLogin = false;
   hasDate = false;
   forwardedFor = '';
   forwarded = '';
@@ -71,6 +76,11 @@ const MAX_FORWARDS = 10;
 const PROXY_AUTHORIZATION = 11;
 const FORWARDED_FOR = 12;
 const FORWARDED = 13;
+const AUTHORIZATION = 14;
+const WWW_AUTHENTICATE = 15;
+
+/** A scheme of a login that holds for a connection, at the start of a list or in it. */
+const BOUND = /(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)/i;
 
 /** Fields that a message cannot do without: `Connection` naming one of them is an attack, not a wish. */
 const END_TO_END = new Set([
@@ -167,6 +177,11 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
           if (out.proxyAuthorization) return refuse('more than one Proxy-Authorization field');
           out.proxyAuthorization = trim(text, colon + 1, end);
           break;
+        case AUTHORIZATION:
+        case WWW_AUTHENTICATE:
+          if (request === (field === AUTHORIZATION)) out.boundLogin ||= BOUND.test(text.slice(colon + 1, end));
+          keep = true;
+          break;
         case FORWARDED_FOR:
           out.forwardedFor += `${out.forwardedFor && ', '}${trim(text, colon + 1, end)}`;
           break;
@@ -209,6 +224,8 @@ for (const [name, field] of [
   ['proxy-authorization', PROXY_AUTHORIZATION],
   ['x-forwarded-for', FORWARDED_FOR],
   ['forwarded', FORWARDED],
+  ['authorization', AUTHORIZATION],
+  ['www-authenticate', WWW_AUTHENTICATE],
 ] as const) {
   byLength[name.length] = [...(byLength[name.length] ?? []), [name, field]];
 }
