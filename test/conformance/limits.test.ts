@@ -6,6 +6,7 @@ import { startTestProxy, type TestProxyOptions } from '@arcus/gateway/testing/pr
 import { startRawOrigin } from '@arcus/testkit/origin.ts';
 import { RawClient } from '@arcus/testkit/raw-client.ts';
 import { until } from '@arcus/testkit/until.ts';
+import { MemoryStream } from './lib/memory.ts';
 
 const closers: (() => unknown)[] = [];
 after(async () => {
@@ -181,6 +182,23 @@ describe('sessions_per_client', () => {
     b.socket.destroy();
     await until(() => p.binding.open.size === 0);
     assert.equal(clientsOf(p.binding).size, 0, 'addresses without a connection are remembered');
+  });
+
+  it('counts all addresses of an IPv6 /64 as one client', async () => {
+    const p = await proxy({ sessions_per_client: 1 });
+    const from = (address: string) => {
+      const stream = new MemoryStream(address);
+      p.binding.server!.serve(stream, p.binding);
+      return stream;
+    };
+    const first = from('2001:db8:1:2::1');
+    for (const address of ['2001:db8:1:2::1', '2001:db8:1:2:ffff::', '2001:db8:1:2::192.0.2.1'])
+      assert.match(from(address).written, /^HTTP\/1.1 429 /, address);
+    for (const address of ['2001:db8:1:3::1', '2001:db8:1::2', '::1', 'fe80::1%eth0', '192.0.2.1', '192.0.2.2'])
+      assert.equal(from(address).written, '', address);
+    first.feedEnd('fin');
+    await until(() => clientsOf(p.binding).size === 6);
+    assert.equal(from('2001:db8:1:2::2').written, '');
   });
 
   it('counts a tunnel until it ends', async () => {

@@ -70,6 +70,8 @@ export interface ServerContext {
   readonly policies: readonly Policy[];
   /** Ports that CONNECT may name. */
   readonly connectPorts: ReadonlySet<number>;
+  /** May forward requests name this port? */
+  readonly mayForwardTo: (port: number) => boolean;
   readonly counters: {
     tenant: Counters;
     server: Counters;
@@ -202,8 +204,11 @@ export class LiveSession implements Session {
 
   #policy(user: User | null): void {
     const { context, target } = this;
-    if (this.purpose === 'tunnel' && !context.connectPorts.has(target.port)) {
-      throw new GatewayError('port_denied', `CONNECT to port ${target.port}`);
+    if (this.purpose === 'tunnel') {
+      if (!context.connectPorts.has(target.port))
+        throw new GatewayError('port_denied', `CONNECT to port ${target.port}`);
+    } else if (!context.mayForwardTo(target.port)) {
+      throw new GatewayError('port_denied', `a forward request to port ${target.port}`);
     }
     for (const policy of context.policies) {
       const verdict = policy.check(this);

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 
 // Test files run in several processes: a claim is a file, so that two of them never get the same port.
 const folder = join(tmpdir(), 'arcus-test-ports');
+/** Ports that a proxy refuses, and browsers too. */
+const BLOCKED = [10_080, 11_211];
 const mine = new Set<string>();
 
 /**
@@ -14,6 +16,7 @@ const mine = new Set<string>();
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 500; attempt++) {
     const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (BLOCKED.includes(port)) continue;
     if (claim(port) && (await bindable(port))) return port;
   }
   throw new Error('no free port between 10000 and 32000');

@@ -8,6 +8,7 @@ import { hosts } from './hosts.ts';
 import { lengths } from './lengths.ts';
 import { logins } from './logins.ts';
 import { oldClients } from './old-clients.ts';
+import { ports } from './ports.ts';
 import { sizes } from './sizes.ts';
 import { syntax } from './syntax.ts';
 import { targets } from './targets.ts';
@@ -28,5 +29,6 @@ export const topics: readonly Topic[] = [
   upgrades,
   oldClients,
   logins,
+  ports,
   sizes,
 ];

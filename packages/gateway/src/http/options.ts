@@ -42,7 +42,7 @@ export const httpLimits = z
       .min(1)
       .max(1_000_000)
       .default(10_000)
-      .describe('Connections of one client address at once (429)'),
+      .describe('Connections of one client at once (429): of an IPv4 address, or of all addresses of an IPv6 /64'),
   })
   .prefault({})
   .describe('Limits of this server');

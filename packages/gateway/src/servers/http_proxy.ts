@@ -13,7 +13,9 @@ import {
 } from '../kind.ts';
 import type { Counters } from '../stats.ts';
 import type { ByteStream } from '../stream.ts';
+import { clientKey } from './client_key.ts';
 import { listenConfig, parseListen } from './listen.ts';
+import { connectPorts, forwardPorts, forwardRule } from './ports.ts';
 
 /** RFC 9110 section 11.5: a quoted string; kept to what needs no quoting. */
 const realm = z
@@ -31,12 +33,8 @@ export const httpProxy = defineServer({
     ),
     auditor: Name.optional().describe('Auditor that looks at the tunnels and the upgraded connections of this server'),
     auth_realm: realm.default('arcus').describe('Realm shown when credentials are asked for'),
-    connect_ports: z
-      .array(z.int().min(1).max(65_535))
-      .min(1)
-      .max(1000)
-      .default([443])
-      .describe('Ports that CONNECT may name'),
+    connect_ports: connectPorts,
+    forward_ports: forwardPorts,
     upgrades,
     forwarded_for: forwardedFor,
     host_mismatch: hostMismatch,
@@ -52,6 +50,7 @@ export const httpProxy = defineServer({
       user_group: 'staff',
       auditor: 'look',
       connect_ports: [443, 8443],
+      forward_ports: [80, 8080],
       forwarded_for: 'append',
       limits: { head_ms: 5000 },
     },
@@ -89,6 +88,7 @@ export const httpProxy = defineServer({
         return server.policies;
       },
       connectPorts: new Set(c.connect_ports),
+      mayForwardTo: forwardRule(c.forward_ports),
       counters: {
         tenant: stats.of(ctx.tenant, 'tenant', ''),
         server: stats.of(ctx.tenant, 'server', c.name),
@@ -136,7 +136,7 @@ export class HttpProxyServer implements Server, HttpServer {
     tenant.connections++;
     server.connections++;
     const clients = clientsOf(binding);
-    const client = stream.remoteAddress;
+    const client = clientKey(stream.remoteAddress);
     const { share } = binding;
     const limit = this.context.limits.sessions_per_client;
     const here = clients.get(client) ?? 0;
@@ -157,7 +157,7 @@ export class HttpProxyServer implements Server, HttpServer {
   }
 }
 
-/** Open connections of each client address, for each bound address: connections outlive the release they came in. */
+/** Open connections of each client (see `clientKey`), for each bound address: connections outlive the release they came in. */
 const clientCounts = new WeakMap<Binding, Map<string, number>>();
 
 /** The counts of one binding; addresses with none are not in it. */
