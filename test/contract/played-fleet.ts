@@ -1,11 +1,12 @@
 /** Workers that are only played: they do what the heads of the tenant acme say, at once. */
 import type { TestContext } from 'node:test';
 import { chosen } from '@arcus/control/chosen.ts';
-import { SCHEMA, type TenantStatus } from '@arcus/control/release.ts';
+import { SCHEMA, type TenantStatus, type WorkerRecord } from '@arcus/control/release.ts';
 import type { ConfigStore, WorkerLease } from '@arcus/control/store.ts';
 
 interface Played {
   lease: WorkerLease;
+  record: WorkerRecord;
   /** Refuses release 2. */
   refuses: boolean;
   /** Says nothing more. */
@@ -20,8 +21,8 @@ export async function fleet(t: TestContext, store: ConfigStore, ids: Record<stri
   for (const [id, labels] of Object.entries(ids)) {
     const times = { started_at: '2026-01-01T00:00:00Z', reported_at: '2026-01-01T00:00:00Z' };
     const record = { schema: SCHEMA, id, labels, host: 'h', pid: 1, software: '0', admin: 'a:1' } as const;
-    const lease = await store.leaseWorker({ ...record, ...times, tenants: 0, refused: 0 }, 5);
-    workers.set(id, { lease, refuses: false, dead: false });
+    const whole: WorkerRecord = { ...record, ...times, tenants: 0, refused: 0 };
+    workers.set(id, { lease: await store.leaseWorker(whole, 5), record: whole, refuses: false, dead: false });
   }
   const done = (async () => {
     for await (const event of store.watchHeads(stop.signal)) {
@@ -47,6 +48,12 @@ export async function fleet(t: TestContext, store: ConfigStore, ids: Record<stri
   return {
     workers,
     runs: () => Object.fromEntries([...runs].sort()),
+    /** It says goodbye. */
+    async leave(id: string) {
+      const worker = workers.get(id)!;
+      worker.dead = true;
+      await worker.lease.close({ ...worker.record, left: true });
+    },
     async kill(id: string) {
       const worker = workers.get(id)!;
       worker.dead = true;

@@ -303,6 +303,8 @@ for (const [name, fresh] of Object.entries(databases)) {
         made.notes[0]!,
         /There is one worker \(w-b\): it cannot be split.*step 2 of 2 \(100 %\).*nothing to compare/,
       );
+      const [started] = (await state(api, made.id)).events;
+      assert.deepEqual([started.kind, started.details.notes], ['started', made.notes], 'it stays in the story');
       const skipped = await until(async () => {
         const now = await state(api, made.id);
         return now.step === 2 && now.phase === 'baking' && now;
@@ -338,6 +340,22 @@ for (const [name, fresh] of Object.entries(databases)) {
       second.app.context.rollouts.start(20);
       await ended(api, made.id, 'promoted');
       await until(async () => (await head(api)).stable.version === 2);
+    });
+
+    test('what is promoted leaves no older release held, and says that nothing was watched when nothing was', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      await api.call('POST', '/tenants/acme/escapers?publish=hold', { body: { name: 'too', type: 'dummy_deny' } });
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 0 });
+      const now = await ended(api, made.id, 'promoted');
+      const said = now.events.find((event: { kind: string }) => event.kind === 'baked').text;
+      assert.match(said, /no numbers \(it was not watched: bake_seconds is 0\)/);
+      const states = await until(async () => {
+        const { items } = (await api.call('GET', '/tenants/acme/releases')).body;
+        return items[0].state === 'published' && items.map((release: { state: string }) => release.state);
+      });
+      assert.deepEqual(states, ['published', 'superseded', 'published']);
     });
 
     test('two services drive it once', async (t) => {

@@ -12,7 +12,7 @@ export interface Rollout {
   readonly reason: string;
   readonly plan: readonly { percent?: number; labels?: Record<string, string>; count: number; of: number }[];
   readonly notes: readonly string[];
-  readonly events: readonly { at: string; text: string; actor: string }[];
+  readonly events: readonly { at: string; text: string; actor: string; details?: { notes?: readonly string[] } }[];
 }
 
 const colours = { running: 'cyan', paused: 'yellow', promoted: 'green', halted: 'red', aborted: 'yellow' } as const;
@@ -28,7 +28,8 @@ export function printRollout(out: Output, rollout: Rollout): void {
     const mark = state === 'running' && i + 1 === step ? '>' : ' ';
     out.say(`${mark} step ${i + 1}  ${partOf(one).padEnd(8)}  ${one.count} of ${one.of} workers`);
   }
-  for (const note of notes) out.say(`  ! ${note}`);
+  const [first] = events;
+  for (const note of notes.length > 0 ? notes : (first?.details?.notes ?? [])) out.say(`  ! ${note}`);
   for (const { at, text, actor } of events) {
     out.say(`  ${at.slice(0, 19).replace('T', ' ')}  ${text}${actor ? ` (${actor})` : ''}`);
   }

@@ -14,7 +14,7 @@ const rules = { nack: true, on_no_traffic: 'pause' } as const;
 const base: Situation = {
   ...{ version: 2, phase: 'baking', step: 0, steps: [{ percent: 50 }, { percent: 100 }], rules },
   workers: [worker('a', true, 2), worker('b', false, 1)],
-  ...{ lost: new Map(), tried: true, bakeOver: true, comparison: null },
+  ...{ lost: new Map(), deserted_ms: null, tried: true, bakeOver: true, comparison: null, blind: 'Redis is away' },
 };
 
 test('a step is over when all its workers run the release and its time is over', () => {
@@ -52,12 +52,24 @@ test('a step that takes nobody is passed over, but nothing is promoted that was 
   assert.equal(decide({ ...base, workers: [] }).do, 'wait');
 });
 
+test('when the workers of a step leave it is waited for them, and then for people: it goes no further by itself', () => {
+  const workers = [worker('a', false, 1), worker('b', false, 1)];
+  for (const phase of ['entering', 'baking'] as const) {
+    for (const step of [0, 1]) {
+      const left = { ...base, phase, step, workers };
+      assert.equal(decide({ ...left, deserted_ms: 29_999 }).do, 'wait');
+      const verdict = decide({ ...left, deserted_ms: 30_000 });
+      assert.ok(verdict.do === 'pause' && /its workers left/.test(verdict.reason), JSON.stringify(verdict));
+    }
+  }
+});
+
 test('without traffic, or without Redis, nothing is called good when numbers were asked for', () => {
   const asked = { ...rules, error_rate: 0.01 };
   for (const comparison of [null, { rollout: idle, stable: signal({}) }]) {
     assert.equal(decide({ ...base, comparison, rules: asked }).do, 'pause');
     const goesOn = decide({ ...base, comparison, rules: { ...asked, on_no_traffic: 'continue' } });
-    assert.ok(goesOn.do === 'step' && /nothing is known|no numbers/.test(goesOn.text));
+    assert.ok(goesOn.do === 'step' && /nothing is known|no numbers \(Redis is away\)/.test(goesOn.text));
     assert.equal(decide({ ...base, comparison }).do, 'step', 'nobody asked for numbers');
   }
 });

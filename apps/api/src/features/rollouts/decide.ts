@@ -22,11 +22,15 @@ export interface Situation {
   readonly workers: readonly Worker[];
   /** Ids that were inside and are not alive now, with how long, ms. */
   readonly lost: ReadonlyMap<string, number>;
+  /** For how long none of those that this step took is there, ms: they said goodbye. Null: some are, or it took none. */
+  readonly deserted_ms: number | null;
   /** Was any worker inside, now or at an earlier step? */
   readonly tried: boolean;
   readonly bakeOver: boolean;
   /** Since baking began; null: there are no numbers. */
   readonly comparison: Comparison | null;
+  /** Why not. */
+  readonly blind: string;
 }
 
 export type Verdict =
@@ -40,11 +44,11 @@ export type Verdict =
     }
   | { readonly do: 'halt' | 'pause'; readonly reason: string; readonly details?: object };
 
-/** A worker that took the release and was not heard of for so long is held against it, ms. */
+/** A worker that took the release and was not heard of for so long is held against it, ms; and so long is it waited for. */
 const LOST_MS = 30_000;
 
 export function decide(now: Situation): Verdict {
-  const { version, phase, step, steps, rules, workers, lost, tried, bakeOver, comparison } = now;
+  const { version, phase, step, steps, rules, workers, lost, tried, bakeOver, comparison, deserted_ms } = now;
   const inside = workers.filter((worker) => worker.inside);
   const next = step + 1 < steps.length ? 'step' : 'promote';
   const name = `step ${step + 1} (${stepName(steps[step]!)})`;
@@ -59,6 +63,10 @@ export function decide(now: Situation): Verdict {
     if (ms >= LOST_MS) return { do: 'halt', reason: `${id} took release ${version} and was lost` };
   }
   if (workers.length === 0) return { do: 'wait', for: 'no worker is alive that the tenant is placed on' };
+  if (deserted_ms !== null) {
+    const reason = `its workers left: none of those that took release ${version} in ${name} is there any more`;
+    return deserted_ms >= LOST_MS ? { do: 'pause', reason } : { do: 'wait', for: reason };
+  }
   if (inside.length === 0 && lost.size === 0) {
     const text = `${name} takes none of the ${workers.length} workers: nothing was tried`;
     if (next === 'promote' && !tried) return { do: 'pause', reason: `${text}, in no step at all` };
@@ -82,12 +90,12 @@ export function decide(now: Situation): Verdict {
   if (asked && (comparison === null || comparison.rollout.requests === 0) && rules.on_no_traffic === 'pause') {
     const reason = comparison
       ? `no request went through release ${version} in ${name}: nothing can be said of it. Promote it, or resume to watch the step again`
-      : `the numbers of ${name} cannot be had (Redis): nothing can be said of release ${version}`;
+      : `there are no numbers of ${name} (${now.blind}): nothing can be said of release ${version}`;
     return { do: 'pause', reason, ...(details && { details }) };
   }
   const said =
     comparison === null
-      ? 'no numbers (Redis cannot be asked)'
+      ? `no numbers (${now.blind})`
       : comparison.rollout.requests === 0
         ? `no request went through it, so nothing is known of how it does; ${describe(comparison)}`
         : describe(comparison);

@@ -13,12 +13,20 @@ import { placementOf, subsetAt } from '../releases/head.ts';
 import { decide, partName, type Situation, type Verdict } from './decide.ts';
 import { compare, readFleet } from './signals.ts';
 import { baselineOf, itself, type Move, membersOf, move, type RolloutRow, rulesOf, stepsOf } from './store.ts';
+import { bakeMs, LEASE_MS, type Watch, Watches } from './watch.ts';
 
-const LEASE_MS = 5_000;
-/** Workers flush their counters once a second: what was counted before a step must not be held against it, ms. */
-const SETTLE_MS = 1_500;
 /** Who waits for longer than that says so, ms. */
 const PATIENCE_MS = 30_000;
+
+/** Why there are no numbers. */
+function blindness({ bake_seconds }: RolloutRow, hasRedis: boolean, counted: boolean): string {
+  if (bake_seconds === 0) return 'it was not watched: bake_seconds is 0';
+  if (!hasRedis) return 'this installation has no Redis';
+  return counted ? 'they came too late' : 'Redis cannot be asked';
+}
+
+/** Stands for all workers of a step, among ids of workers. */
+const NOBODY = '';
 
 /** May it be gone by the next look? */
 const passes = (error: unknown): boolean =>
@@ -29,14 +37,15 @@ type Uses = Pick<Context, 'db' | 'store' | 'fleet' | 'redis' | 'changes' | 'publ
 export class RolloutEngine {
   readonly #context: Uses;
   readonly #owner = randomUUID();
-  /** What it was last said to wait for. */
-  readonly #told = new Map<string, string>();
+  readonly #watches: Watches;
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(context: Uses) {
+  /** `clock`: ms, never set back. */
+  constructor(context: Uses, clock: () => number = () => performance.now()) {
     this.#context = context;
+    this.#watches = new Watches(clock);
   }
 
   start(everyMs = 500): void {
@@ -68,8 +77,7 @@ export class RolloutEngine {
   async turn(): Promise<void> {
     const { db, log } = this.#context;
     const rows = await db.client.rollout.findMany({ where: { state: 'running' }, orderBy: { created_at: 'asc' } });
-    const ids = new Set(rows.map((row) => row.rollout_id));
-    for (const id of this.#told.keys()) if (!ids.has(id)) this.#told.delete(id);
+    this.#watches.keep(new Set(rows.map((row) => row.rollout_id)));
     for (const row of rows) {
       if (this.#closed) return;
       try {
@@ -94,7 +102,15 @@ export class RolloutEngine {
     const { db, now } = this.#context;
     const at = now();
     const { count } = await db.client.rollout.updateMany({
-      where: { rollout_id, OR: [{ lease_owner: this.#owner }, { lease_until: { lte: new Date(at) } }] },
+      where: {
+        rollout_id,
+        OR: [
+          { lease_owner: this.#owner },
+          { lease_until: { lte: new Date(at) } },
+          // Nobody takes it for so long: it is of before a clock was set back.
+          { lease_until: { gt: new Date(at + 2 * LEASE_MS) } },
+        ],
+      },
       data: { lease_owner: this.#owner, lease_until: new Date(at + LEASE_MS) },
     });
     return count === 1;
@@ -103,29 +119,30 @@ export class RolloutEngine {
   async #drive(row: RolloutRow): Promise<void> {
     const seen = await this.#look(row);
     if (!seen) return;
-    const { situation, members, counts } = seen;
+    const { situation, members, counts, watch } = seen;
     const verdict = decide(situation);
-    const at = this.#context.now();
     const bakes = row.phase === 'baking' && row.baseline === null;
     // Baking begins once all counters of before are in.
-    const settled = bakes && counts && at >= row.step_at.getTime() + SETTLE_MS;
-    const made = this.#move(row, verdict, members, at);
-    const news = members.length !== membersOf(row).length;
-    if (!made && !settled && !news) return;
+    const settled = bakes && counts && watch.settled;
+    const made = this.#move(row, verdict, watch);
+    const news = members.flat().length !== membersOf(row).flat().length;
+    if (!made && !settled && !news && !watch.until) return;
     const baseline = settled && !made ? { baseline: counts as unknown as Prisma.InputJsonObject } : {};
+    const until = watch.until && !made ? { bake_until: watch.until } : {};
     await move(this.#context, row.tenant_id, row.rollout_id, itself, (now) =>
       // Somebody's hand was faster: look again.
       now.changes !== row.changes
         ? null
         : {
             ...made,
-            data: { members, ...baseline, ...made?.data },
+            data: { members, ...baseline, ...until, ...made?.data },
           },
     );
   }
 
   async #look(row: RolloutRow) {
     const { db, store, fleet, redis, now } = this.#context;
+    const watch = this.#watches.of(row, now());
     const { tenant_id, rollout_id, version, phase } = row;
     const steps = stepsOf(row);
     const subset = subsetAt(steps, row.step);
@@ -144,13 +161,15 @@ export class RolloutEngine {
       status: statuses.get(worker.id),
     }));
     const inside = new Set(workers.filter((worker) => worker.inside).map((worker) => worker.id));
-    const members = [...new Set([...membersOf(row), ...inside])].sort();
-    const at = now();
-    const lost = new Map(
-      here
-        .filter((worker) => !worker.alive && members.includes(worker.record.id))
-        .map((worker) => [worker.record.id, at - worker.last_seen_at]),
-    );
+    const members = membersOf(row);
+    const own = [...new Set([...(members[row.step] ?? []), ...inside])].sort();
+    members[row.step] = own;
+    const all = new Set(members.flat());
+    const missing = here.filter(({ alive, record }) => !alive && all.has(record.id)).map(({ record }) => record.id);
+    const deserted = own.length > 0 && inside.size === 0 && missing.length === 0;
+    const lost = this.#watches.gone(row, deserted ? [NOBODY] : missing);
+    const deserted_ms = lost.get(NOBODY) ?? null;
+    lost.delete(NOBODY);
     const counts =
       phase === 'baking'
         ? await readFleet(
@@ -161,29 +180,29 @@ export class RolloutEngine {
         : null;
     const baseline = baselineOf(row);
     const situation: Situation = {
-      ...{ version, phase, step: row.step, steps, rules: rulesOf(row), workers, lost },
-      tried: members.length > 0,
-      bakeOver: row.bake_until !== null && at >= row.bake_until.getTime(),
+      ...{ version, phase, step: row.step, steps, rules: rulesOf(row), workers, lost, deserted_ms },
+      tried: all.size > 0,
+      bakeOver: phase === 'baking' && watch.left === 0,
       comparison: baseline && counts ? compare(baseline, counts, (id) => inside.has(id)) : null,
+      blind: blindness(row, redis !== null, counts !== null),
     };
-    return { situation, members, counts };
+    return { situation, members, counts, watch };
   }
 
   /** What a verdict means for the rows; null: nothing. */
-  #move(row: RolloutRow, verdict: Verdict, members: readonly string[], now: number): Move | null {
+  #move(row: RolloutRow, verdict: Verdict, watch: Watch): Move | null {
+    const now = this.#context.now();
     const at = new Date(now);
-    const { rollout_id, version } = row;
+    const { version } = row;
     const steps = stepsOf(row);
     switch (verdict.do) {
       case 'wait': {
-        const waits = verdict.for !== '' && now - row.step_at.getTime() >= PATIENCE_MS;
-        if (!waits || this.#told.get(rollout_id) === verdict.for) return null;
-        this.#told.set(rollout_id, verdict.for);
+        const waits = verdict.for !== '' && watch.ms >= PATIENCE_MS;
+        if (!waits || !this.#watches.tells(row, verdict.for)) return null;
         return { data: { reason: verdict.for.slice(0, 1024) }, story: { kind: 'waiting', text: verdict.for } };
       }
       case 'bake': {
-        const settle = row.bake_seconds === 0 ? 0 : SETTLE_MS;
-        const bake_until = new Date(now + settle + row.bake_seconds * 1000);
+        const bake_until = new Date(now + bakeMs(row));
         return {
           data: { phase: 'baking', bake_until, baseline: Prisma.DbNull, step_at: at, reason: '' },
           story: { kind: 'baking', text: `${verdict.text}: watched for ${row.bake_seconds} s` },
@@ -195,7 +214,7 @@ export class RolloutEngine {
         return {
           data: {
             ...{ step, phase: 'entering', step_at: at, bake_until: null, baseline: Prisma.DbNull },
-            ...{ reason: '', members: [...members] },
+            reason: '',
           },
           story: { kind: verdict.kind, text: `${verdict.text}; next: ${part}`, details: verdict.details },
         };

@@ -83,19 +83,23 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
     return row;
   }
 
+  /** Null: the store is away. */
+  const liveWorkers = () =>
+    context.fleet.workers().then(
+      (known) => known.filter((worker) => worker.alive).map((worker) => worker.record),
+      () => null,
+    );
+  const away = ['The config store is away: nobody can tell which workers there are.'];
+
   async function detail(row: RolloutRow): Promise<z.output<typeof RolloutDetail>> {
     const { rollout_id, tenant_id } = row;
     const [tenant, events, fleet] = await Promise.all([
       db.client.tenant.findUnique({ where: { tenant_id } }),
       db.client.rolloutEvent.findMany({ where: { rollout_id }, orderBy: { event_id: 'asc' }, take: 1000 }),
-      context.fleet.workers().then(
-        (known) => known.filter((worker) => worker.alive).map((worker) => worker.record),
-        () => null,
-      ),
+      liveWorkers(),
     ]);
     const ended = row.state !== 'running' && row.state !== 'paused';
     const plan = fleet && tenant && !ended ? planOf(stepsOf(row), placementOf(tenant), fleet) : [];
-    const away = fleet ? [] : ['The config store is away: nobody can tell which workers there are.'];
     return {
       ...rolloutBody(row),
       plan: plan.map(({ step, workers, of }) => ({
@@ -135,9 +139,12 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
         }
         const first: Step[] = labels ? [{ labels }] : percent === undefined ? [] : [{ percent }];
         const rest = steps ?? (first.length === 0 ? [5, 25, 100] : []);
+        const all = [...first, ...rest.map((one) => ({ percent: one }))];
+        const rules = { ...halt_on, on_no_traffic };
+        const fleet = await liveWorkers();
         const row = await startRollout(context, tenant_id, originOf(request, { message }), {
-          ...{ version, bake_seconds, message, rules: { ...halt_on, on_no_traffic } },
-          steps: [...first, ...rest.map((one) => ({ percent: one }))],
+          ...{ version, bake_seconds, message, rules, steps: all },
+          notes: (tenant) => (fleet ? notesOn(planOf(all, placementOf(tenant), fleet), rules) : away),
         });
         reply.code(201).header('location', `/api/v1/tenants/${tenant_id}/rollouts/${row.rollout_id}`);
         return detail(row);

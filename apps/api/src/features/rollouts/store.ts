@@ -23,7 +23,8 @@ export type Rules = HaltOn & { on_no_traffic: z.output<typeof OnNoTraffic> };
 
 export const stepsOf = (row: RolloutRow): Step[] => row.steps as unknown as Step[];
 export const rulesOf = (row: RolloutRow): Rules => row.halt_on as unknown as Rules;
-export const membersOf = (row: RolloutRow): string[] => row.members as unknown as string[];
+/** Ids of the workers that each step took, as far as it came. */
+export const membersOf = (row: RolloutRow): string[][] => [...(row.members as unknown as string[][])];
 export const baselineOf = (row: RolloutRow): FleetCounts | null => row.baseline as unknown as FleetCounts | null;
 
 export interface Story {
@@ -49,6 +50,8 @@ export interface Wanted {
   readonly bake_seconds: number;
   readonly rules: Rules;
   readonly message: string;
+  /** What it cannot show, with the fleet as it is: kept with its story. */
+  notes(row: TenantRow): string[];
 }
 
 /** Throws Problem: not_found, or conflict when there is nothing to roll out or a rollout is under way. */
@@ -56,11 +59,13 @@ export async function startRollout(uses: Uses, tenant_id: string, origin: Origin
   const rollout_id = `r-${randomBytes(8).toString('hex')}`;
   await withTenant(uses, tenant_id, async (tx, row, at) => {
     demandStart(row, wanted.version);
+    const notes = wanted.notes(row);
     const first = {
       at,
       kind: 'started',
       actor: origin.actor,
       text: `release ${row.version} over ${row.stable_version}`,
+      details: notes.length > 0 ? { notes } : Prisma.DbNull,
     };
     await tx.rollout.createMany({
       data: {
@@ -136,8 +141,12 @@ export async function move(
         at,
       );
       if (end === 'promote') {
-        const where = { tenant_id, version: row.version, state: 'held' as const };
-        await tx.release.updateMany({ where, data: { state: 'pending' } });
+        const held = { tenant_id, state: 'held' as const };
+        await tx.release.updateMany({ where: { ...held, version: row.version }, data: { state: 'pending' } });
+        await tx.release.updateMany({
+          where: { ...held, version: { lt: row.version } },
+          data: { state: 'superseded' },
+        });
       }
     } else if (data.step !== undefined) await moveHeadRow(tx, tenant, {}, at);
     if (story && (end || origin !== itself)) {
