@@ -23,6 +23,8 @@ export interface Session {
   readonly target: Target;
   /** Path and query of a forward request, '' for a tunnel. */
   readonly path: string;
+  /** For a tunnel: the Via of a CONNECT that asks a next proxy for it (RFC 9110 section 7.6.3); '' for a forward request. */
+  readonly via: string;
   /** '' while unknown or when the server asks for none. */
   user: string;
   user_group: string;
@@ -102,6 +104,8 @@ export interface SessionRequest {
   /** `host:port`, for the log. */
   authority: string;
   path: string;
+  /** Value of Via with this hop in it, for a tunnel; else ''. */
+  via: string;
   client: string;
   /** Base64 text of Basic credentials (RFC 7617), '' when there were none. */
   credentials: string;
@@ -117,6 +121,7 @@ export class LiveSession implements Session {
   readonly target: Target;
   readonly authority: string;
   readonly path: string;
+  readonly via: string;
   /** '' once they were looked at: nothing keeps them longer than it must. */
   credentials: string;
   readonly started: number;
@@ -149,6 +154,7 @@ export class LiveSession implements Session {
     this.target = request.target;
     this.authority = request.authority;
     this.path = request.path;
+    this.via = request.via;
     this.credentials = request.credentials;
     this.started = context.services.now();
     context.graph.retain();

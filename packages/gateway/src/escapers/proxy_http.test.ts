@@ -89,7 +89,10 @@ describe('proxy_http', () => {
     const echoed = read(egress, 5);
     egress.stream.write('hello');
     assert.equal(await echoed, 'hello');
-    assert.equal(proxy.heads[0], 'CONNECT site.example:443 HTTP/1.1\r\nHost: site.example:443\r\n\r\n');
+    assert.equal(
+      proxy.heads[0],
+      'CONNECT site.example:443 HTTP/1.1\r\nHost: site.example:443\r\nVia: 1.1 test\r\n\r\n',
+    );
     egress.release(false);
   });
 

@@ -49,13 +49,13 @@ class ProxyHttp implements Escaper {
         : `Proxy-Authorization: Basic ${Buffer.from(`${user}:${password}`, 'utf8').toString('base64')}\r\n`;
   }
 
-  connect(target: Target, _session: Session, purpose: 'tunnel' | 'forward', fresh = false): Egress | Promise<Egress> {
+  connect(target: Target, session: Session, purpose: 'tunnel' | 'forward', fresh = false): Egress | Promise<Egress> {
     // A name is resolved by the next proxy; an address in the request is looked at here.
     const refused = target.literal ? this.#dialer.guard.refuses(target.host, target.port) : null;
     if (refused !== null) {
       return Promise.reject(new GatewayError('egress_denied', `${target.host} is a ${refused}`));
     }
-    if (purpose === 'tunnel') return this.#tunnel(target);
+    if (purpose === 'tunnel') return this.#tunnel(target, session.via);
     return (fresh ? null : this.#pool.take(POOL_KEY)) ?? this.#forward();
   }
 
@@ -69,11 +69,12 @@ class ProxyHttp implements Escaper {
     return this.#pool.egress(stream, POOL_KEY, info);
   }
 
-  async #tunnel(target: Target): Promise<Egress> {
+  async #tunnel(target: Target, via: string): Promise<Egress> {
     const start = performance.now();
     const stream = await this.#dial();
     const authority = `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
-    const head = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${this.#credentials}\r\n`;
+    // Via: a chain of proxies that leads back here is found by its second CONNECT.
+    const head = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\nVia: ${via}\r\n${this.#credentials}\r\n`;
     const left = Math.max(1, this.#timeoutMs - (performance.now() - start));
     return tunnelEgress(await openTunnel(stream, head, left), this.name, peerOf(stream));
   }

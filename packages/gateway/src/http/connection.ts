@@ -11,6 +11,7 @@ import type { ByteStream, StreamReceiver } from '../stream.ts';
 import { WheelEntry } from '../wheel.ts';
 import { errorAnswer } from './answer.ts';
 import { Forward } from './forward.ts';
+import { viaOf } from './heads.ts';
 import type { ForwardedFor, HostMismatch, HttpLimits } from './options.ts';
 import { PinnedEgress } from './pin.ts';
 import { Tunnel } from './tunnel.ts';
@@ -396,6 +397,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       target: authority,
       authority: authority.text,
       path: head.path,
+      via: tunnel ? viaOf(head, context.via) : '',
       client: this.client,
       credentials: this.#credentialsOf(head),
     });
@@ -452,6 +454,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       target: { host: '', port: 0, literal: false, key: '' },
       authority: head?.authority ?? '',
       path: '',
+      via: '',
       client: this.client,
       credentials: '',
     });

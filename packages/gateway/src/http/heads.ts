@@ -7,6 +7,10 @@ import type { HttpServerContext } from './connection.ts';
 /** RFC 9110 section 7.6.3: the version is that of the message as it was received. */
 const viaLine = (via: string, minor: number): string => (minor === 1 ? via : via.replace('1.1', '1.0'));
 
+/** What a request that asks a next proxy for a tunnel says in Via: the received members, then `via`, the line of this hop. */
+export const viaOf = (head: RequestHead, via: string): string =>
+  `${head.via && `${head.via}, `}${viaLine(via, head.minor).slice('Via: '.length, -'\r\n'.length)}`;
+
 /** The request to the site, or to the next proxy. `upgrade`: the protocols to ask for, '' for none. */
 export function requestText(
   head: RequestHead,

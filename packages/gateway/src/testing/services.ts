@@ -42,6 +42,7 @@ export function testSession(host: string, more: Partial<Session> & { literal?: b
     method: 'CONNECT',
     target: { host, port, literal, key: `${host}:${port}` },
     path: '',
+    via: '1.1 test',
     user: '',
     user_group: '',
     started: 0,
