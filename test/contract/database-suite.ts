@@ -510,6 +510,38 @@ export function databaseSuite(name: string, newDatabase: NewDatabase): void {
       assert.equal(put.body.changed, true, put.text);
     });
 
+    test('an empty document wipes nothing, live or in a draft', async (t) => {
+      const api = await open(t);
+      await tenant(api, 'acme', smallConfig(nextPort()));
+      await api.call('POST', '/tenants/acme/drafts', { body: { name: 'd' } });
+      const json = { 'content-type': 'application/json' };
+      const yaml = { 'content-type': 'application/yaml' };
+      for (const url of [
+        '/tenants/acme/config',
+        '/tenants/acme/config?dry_run=true',
+        '/tenants/acme/drafts/d/config',
+      ]) {
+        for (const [body, headers] of [
+          [undefined, {}],
+          ['', json],
+          ['null', json],
+          ['', yaml],
+          ['# nothing', yaml],
+          ['~', yaml],
+        ] as [string | undefined, Record<string, string>][]) {
+          const answer = await api.call('PUT', url, { body, headers, match: '*' });
+          assert.equal(answer.status, 422, `${url} ${body}: ${answer.text}`);
+          assert.match(answer.body.detail, /empty/);
+        }
+      }
+      assert.equal((await api.call('GET', '/tenants/acme/config')).body.servers.length, 1);
+      assert.equal((await api.call('GET', '/tenants/acme/drafts/d')).body.changes, 0);
+      const made = await api.call('POST', '/tenants', { body: { tenant_id: 'b', tenant_name: 'b', config: null } });
+      assert.equal(made.status, 422, made.text);
+      const wiped = await api.call('PUT', '/tenants/acme/config', { body: {}, match: '*' });
+      assert.deepEqual([wiped.status, wiped.body.changed], [200, true], 'said so, it is');
+    });
+
     test('two services on one database lose no write of the same tenant', { skip: name === 'SQLite' }, async (t) => {
       const flaky = await flakyStore(t);
       const one = await open(t, { store: flaky.store });

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
-import { parseDocument } from 'yaml';
 import type { Context, Deps } from './deps.ts';
 import { auditRoutes } from './features/audit/routes.ts';
 import { configRoutes } from './features/config/routes.ts';
@@ -23,8 +22,8 @@ import { verifyToken } from './features/tokens/store.ts';
 import { userRoutes } from './features/users/routes.ts';
 import { Fleet } from './features/workers/fleet.ts';
 import { workerRoutes } from './features/workers/routes.ts';
-import { Problem } from './http/problem.ts';
 import { auth } from './plugins/auth.ts';
+import { bodies } from './plugins/bodies.ts';
 import { errors } from './plugins/errors.ts';
 import { describeProblems, openapi } from './plugins/openapi.ts';
 import { schemas } from './plugins/schemas.ts';
@@ -70,11 +69,7 @@ export async function buildApp(deps: Deps): Promise<App> {
   auth(http, (token) =>
     verifyToken(db, token, deps.now(), (error) => log.warn({ err: error }, 'last_used_at was not written')),
   );
-  http.addContentTypeParser(
-    ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml'],
-    { parseAs: 'string' },
-    async (_request: unknown, body: string) => parseYaml(body),
-  );
+  bodies(http);
   http.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
@@ -129,15 +124,4 @@ export async function buildApp(deps: Deps): Promise<App> {
       changes.close();
     },
   };
-}
-
-function parseYaml(text: string): unknown {
-  const document = parseDocument(text, { prettyErrors: true });
-  const error = document.errors[0];
-  if (error) throw new Problem('bad_request', `The YAML cannot be read: ${error.message.split('\n')[0]}`);
-  try {
-    return document.toJS({ maxAliasCount: 1000 });
-  } catch (cause) {
-    throw new Problem('bad_request', 'The YAML has too many aliases', { cause });
-  }
 }

@@ -1,42 +1,25 @@
 /**
- * Positions in a JSON text that JSON.parse has accepted: which keys are there twice, and where a value begins. One
- * pass over the text, without recursion.
+ * Offset of a value in a JSON text that was read without a fault: of the deepest value on the way to `path` that is
+ * there (of its key, for a member of an object). One pass over the text, without recursion.
  */
-export interface JsonScan {
-  /** Path of each key that its object has already, with the offset of the repetition. */
-  readonly duplicates: readonly { readonly path: readonly string[]; readonly offset: number }[];
-  /** Offset of the deepest value on the way to `path` (of the key, for a member of an object). */
-  readonly found: number;
-}
-
-interface Frame {
-  readonly keys: Set<string> | null;
-  key: string;
-  index: number;
-  /** Does this container lie on the wanted path? */
-  readonly wanted: boolean;
-}
-
-export function scanJson(text: string, wanted: readonly string[] = []): JsonScan {
-  const duplicates: { path: string[]; offset: number }[] = [];
+export function offsetIn(text: string, path: readonly string[]): number {
   const stack: Frame[] = [];
   let found = 0;
   let depth = 0;
   let expectKey = false;
-  const path = () => stack.map((f) => (f.keys ? f.key : String(f.index)));
+  let keyOffset = 0;
   /** A value begins: is it on the wanted path? */
-  const enter = (offset: number, keyOffset: number): boolean => {
+  const enter = (offset: number): boolean => {
     const top = stack[stack.length - 1];
     if (top === undefined) return true;
-    const at = top.keys ? top.key : String(top.index);
-    if (!top.wanted || wanted[stack.length - 1] !== at) return false;
+    const at = top.isObject ? top.key : String(top.index);
+    if (!top.wanted || path[stack.length - 1] !== at) return false;
     if (stack.length > depth) {
       depth = stack.length;
-      found = top.keys ? keyOffset : offset;
+      found = top.isObject ? keyOffset : offset;
     }
     return true;
   };
-  let keyOffset = 0;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === 34) {
@@ -44,29 +27,35 @@ export function scanJson(text: string, wanted: readonly string[] = []): JsonScan
       i = stringEnd(text, i);
       if (expectKey) {
         const top = stack[stack.length - 1]!;
-        top.key = JSON.parse(text.slice(start, i + 1)) as string;
+        top.key = top.wanted ? (JSON.parse(text.slice(start, i + 1)) as string) : '';
         keyOffset = start;
         expectKey = false;
-        if (top.keys!.has(top.key)) duplicates.push({ path: path(), offset: start });
-        top.keys!.add(top.key);
-      } else enter(start, keyOffset);
+      } else enter(start);
     } else if (c === 123 || c === 91) {
-      const on = enter(i, keyOffset);
-      stack.push({ keys: c === 123 ? new Set() : null, key: '', index: 0, wanted: on });
+      const on = enter(i);
+      stack.push({ isObject: c === 123, key: '', index: 0, wanted: on });
       expectKey = c === 123;
     } else if (c === 125 || c === 93) {
       stack.pop();
       expectKey = false;
     } else if (c === 44) {
       const top = stack[stack.length - 1]!;
-      if (top.keys) expectKey = true;
+      if (top.isObject) expectKey = true;
       else top.index++;
     } else if (c > 32 && c !== 58) {
-      enter(i, keyOffset);
+      enter(i);
       while (i + 1 < text.length && !',]} \t\r\n'.includes(text[i + 1]!)) i++;
     }
   }
-  return { duplicates, found };
+  return found;
+}
+
+interface Frame {
+  readonly isObject: boolean;
+  key: string;
+  index: number;
+  /** Does this container lie on the wanted path? */
+  readonly wanted: boolean;
 }
 
 function stringEnd(text: string, from: number): number {

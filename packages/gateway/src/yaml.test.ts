@@ -3,6 +3,11 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseDocument } from './yaml.ts';
 
+/** `__proto__` is refused, wherever it is. */
+const jsonObject = fc
+  .dictionary(fc.string(), fc.jsonValue())
+  .filter((value) => !JSON.stringify(value).includes('"__proto__":'));
+
 const codes = (text: string, filename?: string) => parseDocument(text, filename).faults.map((f) => f.code);
 
 describe('a document', () => {
@@ -45,7 +50,13 @@ describe('a document', () => {
     const bomb =
       'a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c]\n';
     assert.deepEqual(codes(bomb), ['aliases']);
+    assert.deepEqual(codes('a: &a [*a]'), ['aliases'], 'one that stands in itself');
+    const long = `a: &a "${'x'.repeat(200_000)}"\nb: [${'*a, '.repeat(90)}]`;
+    assert.deepEqual(codes(long), ['aliases']);
     assert.deepEqual(codes('['.repeat(200_000)), ['syntax']);
+    assert.deepEqual(codes('['.repeat(65) + ']'.repeat(65)), ['too_deep']);
+    assert.deepEqual(codes(`{"a":${'['.repeat(64)}1${']'.repeat(64)}}`), ['too_deep']);
+    assert.deepEqual(codes('['.repeat(64) + ']'.repeat(64)), []);
     assert.deepEqual(codes(`a: ${'x'.repeat(9 * 1024 * 1024)}`), ['too_big']);
     assert.deepEqual(codes('x'.repeat(65 * 1024 * 1024)), ['too_big']);
   });
@@ -58,6 +69,28 @@ describe('a document', () => {
     assert.deepEqual(codes('a: *nowhere'), ['aliases']);
     assert.deepEqual(parseDocument('<<: { a: 1 }').value, { '<<': { a: 1 } });
     assert.deepEqual(parseDocument('a: yes\nb: 010\nc: 2024-01-01').value, { a: 'yes', b: 10, c: '2024-01-01' });
+  });
+
+  it('is read in the same way as JSON and as YAML', () => {
+    for (const text of [
+      '{"a": "\\ud800"}',
+      '{"a": {"__proto__": 1}}',
+      '{"\\udc00": 1}',
+      '{"a": [1e999]}',
+      '{"a":1,"b":2,"a":3,"b":4}',
+    ]) {
+      const flow = (name: string) => parseDocument(text, name).faults.map(({ code, pointer }) => [code, pointer]);
+      assert.ok(flow('x.json').length > 0, text);
+      // What begins with a brace is JSON, unless something is before it.
+      const yaml = parseDocument(`# YAML\n${text}`).faults.map(({ code, pointer }) => [code, pointer]);
+      assert.deepEqual(yaml, flow('x.json'), text);
+    }
+  });
+
+  it('with many faults tells the first hundred', () => {
+    const keys = Array.from({ length: 500 }, () => '"a":1').join(',');
+    assert.equal(parseDocument(`{${keys}}`).faults.length, 100);
+    assert.equal(parseDocument(`# YAML\n{${keys}}`).faults.length, 100);
   });
 
   it('that is broken JSON says where, and repeats nothing of it', () => {
@@ -76,7 +109,7 @@ describe('a document', () => {
 
   it('in JSON means what JSON.parse says, and each value is found where it is', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.integer({ min: 0, max: 4 }), (value, indent) => {
+      fc.property(jsonObject, fc.integer({ min: 0, max: 4 }), (value, indent) => {
         const text = JSON.stringify(value, null, indent);
         const document = parseDocument(text, 'x.json');
         assert.deepEqual(document.faults, []);

@@ -22,6 +22,9 @@ export const problemTable = {
 
 export type ProblemCode = keyof typeof problemTable;
 
+/** Faults in one answer. */
+const SHOWN = 100;
+
 export const ProblemBody = z
   .object({
     type: z.string().describe('urn:arcus:problem:<code>'),
@@ -35,10 +38,13 @@ export const ProblemBody = z
           pointer: z.string().describe('JSON Pointer (RFC 6901) of the fault'),
           message: z.string(),
           code: z.string(),
+          line: z.int().optional().describe('Of the body, from 1, when its text cannot be read'),
+          column: z.int().optional(),
         }),
       )
       .optional()
-      .describe('All faults, never only the first'),
+      .describe(`All faults, never only the first; ${SHOWN} at most`),
+    errors_total: z.int().optional().describe(`How many faults there are, when there are more than ${SHOWN}`),
   })
   .meta({ id: 'Problem', description: 'Problem details (RFC 9457)' });
 
@@ -73,7 +79,8 @@ export class Problem extends Error {
       status,
       ...(this.message === title ? {} : { detail: this.message }),
       instance,
-      ...(this.faults ? { errors: this.faults } : {}),
+      ...(this.faults ? { errors: this.faults.slice(0, SHOWN) } : {}),
+      ...(this.faults && this.faults.length > SHOWN ? { errors_total: this.faults.length } : {}),
       ...this.extra,
     };
   }

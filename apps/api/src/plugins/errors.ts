@@ -16,6 +16,8 @@ export function errors(app: FastifyInstance): void {
     const problem = problemOf(error as Error);
     if (problem.status >= 500) request.log.error({ err: error }, 'request failed');
     else request.log.debug({ code: problem.code, reason: problem.message }, 'request refused');
+    // What is left of the body is not read.
+    if (problem.code === 'too_large') reply.header('connection', 'close');
     if (problem.code === 'unauthorized') reply.header('www-authenticate', 'Bearer realm="arcus"');
     return reply
       .code(problem.status)

@@ -3,6 +3,7 @@ import { Config, parseEntries } from '@arcus/gateway/config.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { demand, etagOf, notModified, preconditionOf } from '../../http/etag.ts';
+import { invalid } from '../../http/problem.ts';
 import { DOCUMENT_LIMIT } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { parsedLater } from '../../plugins/schemas.ts';
@@ -39,7 +40,7 @@ export function documentRoutes(target: Target, whose: 'tenant' | 'global'): Fast
           tags: ['config'],
           summary: `Replace ${what}`,
           description:
-            'JSON, or YAML as application/yaml. Secrets that were read in sealed form may be sent back as they are.',
+            'JSON, or YAML as application/yaml, up to 1 MiB of it. A config without anything is `{}`: an empty body is refused. Secrets that were read in sealed form may be sent back as they are.',
           consumes: ['application/json', 'application/yaml'],
           ...params,
           querystring: target.documentQuery,
@@ -49,7 +50,7 @@ export function documentRoutes(target: Target, whose: 'tenant' | 'global'): Fast
       },
       async (request, reply) => {
         const dryRun = (request.query as { dry_run?: string }).dry_run === 'true';
-        const parsed = await runSliced(parseEntries(request.body ?? {}));
+        const parsed = await runSliced(parseEntries(given(request.body)));
         const { tags, result } = await target.write(request, reply, {
           action: 'config.put',
           target: 'config',
@@ -66,4 +67,10 @@ export function documentRoutes(target: Target, whose: 'tenant' | 'global'): Fast
       },
     );
   };
+}
+
+/** Nothing is no document: an empty file must not wipe what is there. */
+function given(body: unknown): unknown {
+  if (body !== undefined && body !== null) return body;
+  throw invalid([{ pointer: '', code: 'required', message: 'the document is empty: a config without anything is {}' }]);
 }

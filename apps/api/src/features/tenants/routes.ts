@@ -160,7 +160,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
       async (request, reply) => {
         const body = request.body as unknown as z.output<typeof TenantCreateEnvelope>;
         const { tenant_id, tenant_name, status } = body;
-        const parsed = await runSliced(parseEntries(body.config ?? {}));
+        const parsed = await runSliced(parseEntries(body.config === undefined ? {} : body.config));
         const changed = await changes.apply({
           ...originOf(request, request.query),
           tenant_id,
