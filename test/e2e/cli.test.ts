@@ -54,6 +54,20 @@ test('what was pulled does not differ, and pushing it back makes no release', as
   assert.deepEqual([JSON.parse(pushed.stdout).changed, JSON.parse(pushed.stdout).version], [false, 1]);
 });
 
+test('a tenant that is not there is named', async () => {
+  const valid = file('valid.json', {});
+  for (const command of [
+    ['status', 'nope'],
+    ['pull', 'nope'],
+    ['push', 'nope', valid],
+    ['releases', 'nope'],
+  ]) {
+    const { code, stderr } = await arcus(command);
+    assert.equal(code, 2);
+    assert.match(stderr, /there is no tenant "nope"/);
+  }
+});
+
 test('a file that still holds the passwords in clear does not differ either', async () => {
   const same = file('same.json', configOf({ port, users: { ann: 'secret' } }));
   assert.deepEqual(await arcus(['diff', 'acme', same]), { code: 0, stdout: '', stderr: '' });

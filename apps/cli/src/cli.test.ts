@@ -94,6 +94,42 @@ test('a file that is not there is trouble, not an invalid one', async () => {
   assert.match(stderr, /absent\.yaml: there is no such file/);
 });
 
+test('all files are told of, also when some cannot be read', async () => {
+  const bad = file('bad.yaml', 'servers: 5');
+  const { code, stdout, stderr } = await arcus(['validate', folder, join(folder, 'absent.yaml'), bad]);
+  assert.equal(code, 2);
+  assert.match(stdout, /bad\.yaml:1:1 \/servers must be a list/);
+  assert.match(stderr, /: this is a folder, not a file/);
+  assert.match(stderr, /absent\.yaml: there is no such file/);
+  const { stdout: json } = await arcus(['validate', '--json', folder, bad]);
+  assert.deepEqual([JSON.parse(json).unread.length, JSON.parse(json).faults.length], [1, 1]);
+});
+
+test('an empty file is no config: nothing is wiped by mistake', async () => {
+  for (const text of ['', '# nothing\n', 'null\n', '---\n']) {
+    const empty = file('empty.yaml', text);
+    const { code, stdout } = await arcus(['validate', empty]);
+    assert.equal(code, 1, text);
+    assert.match(stdout, /empty\.yaml:1:1 \/ the document is empty: a config without anything is \{\}/);
+    const env = { ARCUS_API: 'http://127.0.0.1:1', ARCUS_TOKEN: 'x' };
+    for (const command of [
+      ['push', 'acme', empty],
+      ['diff', 'acme', empty],
+      ['draft', 'push', 'acme', 'd', empty],
+    ]) {
+      const pushed = await arcus(command, env);
+      assert.equal(pushed.code, 1, pushed.stderr);
+      assert.match(pushed.stdout, /the document is empty/);
+    }
+  }
+  assert.equal((await arcus(['validate', file('said.yaml', '{}')])).code, 0);
+});
+
+test('a file that is not UTF-8 is not guessed at', async () => {
+  writeFileSync(join(folder, 'latin.yaml'), Buffer.from('servers: [{ name: "\xe4" }]', 'latin1'));
+  assert.match((await arcus(['validate', join(folder, 'latin.yaml')])).stderr, /latin\.yaml: this is not UTF-8/);
+});
+
 test('without an API, it says how to name one', async () => {
   const { code, stderr } = await arcus(['status']);
   assert.equal(code, 2);

@@ -7,9 +7,20 @@ import type { Connection } from './connection.ts';
 export const configPath = (tenant: string): string =>
   tenant === '_global' ? '/config/global' : `${path('tenants', tenant)}/config`;
 
+/** Says which tenant there is not: the API's 404 does not, and a wrong name is the likeliest mistake. */
+export async function ofTenant<T>(tenant: string, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    const detail = `there is no tenant "${tenant}" that this token may see`;
+    throw new ApiError(404, { ...error.problem, detail });
+  }
+}
+
 /** A tenant's config as it is stored, with its newest release. */
 export async function getConfig(api: Connection, tenant: string): Promise<{ config: Config; version: number }> {
-  const { body, headers } = await ask(api, configPath(tenant));
+  const { body, headers } = await ofTenant(tenant, ask(api, configPath(tenant)));
   return { config: body, version: Number(headers.get('arcus-release')) };
 }
 
@@ -24,7 +35,8 @@ export const putConfig = (
   file: ConfigFile,
   query: Record<string, string>,
   timeout?: number,
-): Promise<Answer> => putDocument(api, `${configPath(tenant)}?${new URLSearchParams(query)}`, file, timeout);
+): Promise<Answer> =>
+  ofTenant(tenant, putDocument(api, `${configPath(tenant)}?${new URLSearchParams(query)}`, file, timeout));
 
 /** As `putConfig`, to any route that takes a whole config. */
 export async function putDocument(api: Connection, where: string, file: ConfigFile, timeout?: number): Promise<Answer> {

@@ -1,5 +1,6 @@
 import { ask, path } from '../client.ts';
 import { defineCommand, OK, UsageError } from '../command.ts';
+import { ofTenant } from '../remote-config.ts';
 
 interface Release {
   version: number;
@@ -24,7 +25,10 @@ export const releases = defineCommand({
     if (!/^[1-9]\d{0,3}$/.test(limit) || Number(limit) > 1000) {
       throw new UsageError(`--limit: "${limit}" is not a number from 1 to 1000`);
     }
-    const { body } = await ask(connect(), `${path('tenants', args[0]!, 'releases')}?limit=${limit}`);
+    const { body } = await ofTenant(
+      args[0]!,
+      ask(connect(), `${path('tenants', args[0]!, 'releases')}?limit=${limit}`),
+    );
     const items = body.items as Release[];
     if (out.json) out.data(items);
     else out.table([['VERSION', 'STATE', 'MADE', 'BY', 'OBJECTS', 'MESSAGE'], ...items.map(row)]);

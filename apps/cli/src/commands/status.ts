@@ -1,7 +1,7 @@
 import { ask, path } from '../client.ts';
 import { defineCommand, NO, OK } from '../command.ts';
 import type { Connection } from '../connection.ts';
-import { configPath } from '../remote-config.ts';
+import { configPath, ofTenant } from '../remote-config.ts';
 import { printWorkers, type WorkerState } from '../workers-table.ts';
 
 interface ConfigStatus {
@@ -24,7 +24,9 @@ export const status = defineCommand({
     const api = connect();
     const tenants = args[0] === undefined ? await tenantIds(api) : [args[0]];
     const all: ConfigStatus[] = [];
-    for (const tenant of tenants) all.push((await ask(api, `${configPath(tenant)}/status`)).body);
+    for (const tenant of tenants) {
+      all.push((await ofTenant(tenant, ask(api, `${configPath(tenant)}/status`))).body);
+    }
     if (out.json) out.data(args[0] === undefined ? all : all[0]);
     else if (args[0] === undefined) {
       out.table([['TENANT', 'RELEASE', 'STATE', 'WORKERS'], ...all.map(row)]);

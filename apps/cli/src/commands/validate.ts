@@ -4,7 +4,7 @@ import type { Config } from '@arcus/gateway/config.ts';
 import { type Fault, FaultError } from '@arcus/gateway/fault.ts';
 import { Stats } from '@arcus/gateway/stats.ts';
 import { Wheel } from '@arcus/gateway/wheel.ts';
-import { defineCommand, NO, OK } from '../command.ts';
+import { CommandError, defineCommand, NO, OK, TROUBLE } from '../command.ts';
 import { type ConfigFile, type FileFault, placed, printFaults, readConfigFile, syntaxFaults } from '../config-file.ts';
 
 export const validate = defineCommand({
@@ -14,15 +14,28 @@ export const validate = defineCommand({
   flags: { tenant: { value: 'TENANT', description: "Check them as this tenant's; default: as the shared config" } },
   remote: false,
   notes:
-    'Prints "file:line:col pointer message" for each fault, to stdout. Exit code: 0 all are valid, 1 some are not.\n' +
-    'FILE is JSON or YAML; - is the standard input. What needs the others (an address that another tenant listens\n' +
+    'Prints "file:line:col pointer message" for each fault, to stdout. Exit code: 0 all are valid, 1 some are not,\n' +
+    '2 some cannot be read. FILE is JSON or YAML; - is the standard input. What needs the others (an address that another tenant listens\n' +
     'on) is found by "arcus push --dry-run".',
   examples: ['arcus validate acme.yaml', 'arcus validate --json tenants/*.yaml'],
   async run({ args, values, out }) {
     const faults: FileFault[] = [];
-    for (const name of args) faults.push(...faultsOf(await readConfigFile(name), values.tenant ?? '_global'));
-    if (out.json) out.data({ valid: faults.length === 0, files: args.length, faults });
-    else printFaults(out, faults);
+    const unread: string[] = [];
+    for (const name of args) {
+      try {
+        for (const fault of faultsOf(await readConfigFile(name), values.tenant ?? '_global')) faults.push(fault);
+      } catch (error) {
+        // The other files are told of all the same.
+        if (!(error instanceof CommandError)) throw error;
+        unread.push(error.message);
+      }
+    }
+    if (out.json) out.data({ valid: faults.length === 0 && unread.length === 0, files: args.length, faults, unread });
+    else {
+      printFaults(out, faults);
+      for (const message of unread) out.warn(`arcus: ${message}`);
+    }
+    if (unread.length > 0) return TROUBLE;
     return faults.length === 0 ? OK : NO;
   },
 });
@@ -30,7 +43,7 @@ export const validate = defineCommand({
 function faultsOf(file: ConfigFile, tenant: string): FileFault[] {
   const syntax = syntaxFaults(file);
   if (syntax.length > 0) return syntax;
-  const { config, faults } = examine(file.parsed.value ?? {}, tenant, { stored: false });
+  const { config, faults } = examine(file.parsed.value, tenant, { stored: false });
   return placed(file, config ? compileFaults(config, tenant) : faults);
 }
 
