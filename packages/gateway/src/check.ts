@@ -1,6 +1,6 @@
 import { type AnyObject, type Config, configOf, type Entry, kindOf, parseEntries } from './config.ts';
 import { type Fault, pointer } from './fault.ts';
-import { families, type Kind, type ListenAddress, type Ref } from './kind.ts';
+import { families, type Kind, type ListenAddress, type Made, type Ref } from './kind.ts';
 import { canonicalIp } from './match/ip.ts';
 import { buildOrder, type Node, nodeKey } from './order.ts';
 import { writeOnlyFields } from './secrets.ts';
@@ -59,13 +59,20 @@ export function refsOf(entry: { family: Entry['family']; object: AnyObject }): r
   return kindOf(entry.family, entry.object.type)?.refs?.(entry.object) ?? [];
 }
 
-/** The compiler's own: `checked` are objects that the same check has passed before, alone. */
+/** What the compiler knows and wants. */
+export interface Compiling {
+  /** Objects that the same check has passed before, alone. */
+  readonly checked: ReadonlySet<AnyObject>;
+  readonly made: Made;
+}
+
 export function* checking(
   entries: readonly Entry[],
   tenant: string,
   options: CheckOptions,
-  checked: ReadonlySet<AnyObject> = new Set(),
+  { checked, made }: Partial<Compiling> = {},
 ): Steps<Fault[]> {
+  const context = { tenant, ...(made && { made }) };
   const faults: Fault[] = [];
   const at = (e: { family: string; index: number }) => pointer(e.family, e.index);
   const named = new Map<string, Entry>();
@@ -85,12 +92,13 @@ export function* checking(
     if (!e.object) continue;
     const { object } = e;
     const kind = kindOf(e.family, object.type) as Kind;
-    const own = checked.has(object) ? [] : (kind.check?.(object, { tenant }) ?? []);
+    const passed = checked?.has(object) ?? false;
+    const own = passed ? [] : (kind.check?.(object, context) ?? []);
     for (const fault of own) {
       if (fault) faults.push({ ...fault, pointer: at(e) + fault.pointer });
       else yield;
     }
-    if (options.stored ?? true) {
+    if (!passed && (options.stored ?? true)) {
       for (const field of writeOnlyFields(e.family, object)) {
         const message = 'must not be stored in clear; send it to the API, which keeps only a hash';
         faults.push({ pointer: at(e) + field, code: 'clear_secret', message });

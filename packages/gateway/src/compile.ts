@@ -11,6 +11,7 @@ import type {
   Kind,
   LiveObject,
   LiveOf,
+  Made,
   Policy,
   Resolver,
   Server,
@@ -147,13 +148,14 @@ function* compiling(
   const old = previous instanceof CompiledGraph && previous.services === deps.services ? previous : undefined;
   const entries = entriesOf(config);
   const unchanged = new Set<AnyObject>();
+  const made: Made = new Map();
   for (const { family, name, object } of entries) {
     const before = old?.held.get(nodeKey(family, name));
     if (before && object && (yield* comparing(before.config, object))) unchanged.add(object);
     yield;
   }
   const options = deps.stored === undefined ? {} : { stored: deps.stored };
-  const faults = yield* checking(entries, info.tenant_id, options, unchanged);
+  const faults = yield* checking(entries, info.tenant_id, options, { checked: unchanged, made });
   if (faults.length > 0) throw new FaultError(faults);
 
   const graph = new CompiledGraph(info, version, config, deps.services);
@@ -165,9 +167,9 @@ function* compiling(
     const { order } = buildOrder(nodes);
     // Servers last: they see all policies.
     for (const node of order)
-      if (node.family !== 'servers') yield* build(graph, node, deps, old, unchanged.has(node.object));
+      if (node.family !== 'servers') yield* build(graph, node, deps, made, old, unchanged.has(node.object));
     graph.policies.sort((a, b) => a.priority - b.priority || (a.name < b.name ? -1 : 1));
-    for (const node of order) if (node.family === 'servers') yield* build(graph, node, deps, undefined, false);
+    for (const node of order) if (node.family === 'servers') yield* build(graph, node, deps, made, undefined, false);
     return graph;
   } catch (error) {
     graph.retire();
@@ -181,6 +183,7 @@ function* build(
   graph: CompiledGraph,
   node: Buildable,
   deps: CompileDeps,
+  made: Made,
   old: CompiledGraph | undefined,
   unchanged: boolean,
 ): Steps<void> {
@@ -204,6 +207,7 @@ function* build(
   const ctx: BuildContext = {
     tenant: graph.info.tenant_id,
     services: deps.services,
+    made,
     get: <F extends Family>(family: F, name: string): LiveOf[F] => {
       const ref = nodeKey(family, name);
       const held = declared.has(ref) ? graph.held.get(ref) : undefined;
@@ -217,8 +221,8 @@ function* build(
   };
   let object: LiveObject;
   try {
-    const made = kind.create(node.object, ctx);
-    object = isSteps(made) ? yield* made : made;
+    const created = kind.create(node.object, ctx);
+    object = isSteps(created) ? yield* created : created;
   } catch (error) {
     // What a kind cannot build is a fault of its config: a secret sealed with another key, for one.
     const message = `cannot be built: ${error instanceof Error ? error.message : String(error)}`;
@@ -230,8 +234,8 @@ function* build(
   yield;
 }
 
-function isSteps(made: LiveObject | Generator<void, LiveObject>): made is Generator<void, LiveObject> {
-  return typeof (made as Generator).next === 'function';
+function isSteps(created: LiveObject | Generator<void, LiveObject>): created is Generator<void, LiveObject> {
+  return typeof (created as Generator).next === 'function';
 }
 
 /** Puts the object where the pipeline finds it. */

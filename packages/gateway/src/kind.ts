@@ -38,6 +38,8 @@ export interface BuildContext {
    * up (verified logins). Undefined at the first compile.
    */
   previous(): LiveObject | undefined;
+  /** What the `check` of this compile has made on the way. */
+  readonly made?: Made;
   /** All policies of the tenant, enabled ones only, in the order they apply. For servers only: they are never reused. */
   readonly policies: () => readonly Policy[];
   /** The clear text of a `secret()` field. Throws when it cannot be unsealed. `place` is `<family>/<name>/<field>`. */
@@ -225,7 +227,12 @@ export interface Kind<F extends Family = Family, C extends z.ZodType = z.ZodType
 
 export interface CheckContext {
   readonly tenant: string;
+  /** Set where `create` follows: what was made on the way need not be made twice. */
+  readonly made?: Made;
 }
+
+/** Of one compile: what a kind's `check` leaves for its `create`, by what it was made from. It may be missing. */
+export type Made = Map<object, unknown>;
 
 /** Values in order; a generator may yield undefined in between as a place where others may run. */
 export type Sliced<T> = Iterable<T | undefined>;

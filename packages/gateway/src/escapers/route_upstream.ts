@@ -1,7 +1,16 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
 import { defineEscaper, type Egress, type Escaper, Name, type Ref, type Target } from '../kind.ts';
-import { checkRules, HostRules, hostMatchers, PAUSE, patternsOf, subnetMatcher } from '../match/rules.ts';
+import {
+  checkRules,
+  HostRules,
+  hostMatchers,
+  PAUSE,
+  patternCount,
+  type RuleTables,
+  subnetMatcher,
+  tablesOf,
+} from '../match/rules.ts';
 import type { Session } from '../session.ts';
 
 const Rule = z.strictObject({
@@ -16,28 +25,34 @@ const Rule = z.strictObject({
     .describe('Only for sessions of this tenant, and before all rules without it'),
 });
 
+type Rule = z.output<typeof Rule>;
+
+const scopeOf = (rule: Rule): string => rule.tenant_specific ?? '';
+
 const GLOBAL_TENANT = '_global';
 
 class RouteUpstream implements Escaper {
   readonly name: string;
   readonly type = 'route_upstream';
-  readonly #tenants: ReadonlyMap<string, HostRules<Escaper>>;
-  readonly #global: HostRules<Escaper>;
+  readonly #tables: RuleTables;
+  readonly #global: HostRules<number>;
+  /** By index of the rule. */
+  readonly #next: readonly Escaper[];
   readonly #fallback: Escaper;
-  readonly #patterns: number;
+  readonly #rules: readonly Rule[];
 
   constructor(
-    name: string,
-    tenants: ReadonlyMap<string, HostRules<Escaper>>,
-    global: HostRules<Escaper>,
+    config: { name: string; rules: readonly Rule[] },
+    tables: RuleTables,
+    next: readonly Escaper[],
     fallback: Escaper,
-    patterns: number,
   ) {
-    this.name = name;
-    this.#tenants = tenants;
-    this.#global = global;
+    this.name = config.name;
+    this.#tables = tables;
+    this.#global = tables.get('') ?? new HostRules();
+    this.#next = next;
     this.#fallback = fallback;
-    this.#patterns = patterns;
+    this.#rules = config.rules;
   }
 
   connect(target: Target, session: Session, purpose: 'tunnel' | 'forward', fresh?: boolean): Egress | Promise<Egress> {
@@ -45,12 +60,13 @@ class RouteUpstream implements Escaper {
   }
 
   #choose({ host, literal }: Target, tenant: string): Escaper {
-    const own = this.#tenants.size === 0 ? undefined : this.#tenants.get(tenant)?.find(host, literal);
-    return own ?? this.#global.find(host, literal) ?? this.#fallback;
+    const own = this.#tables.size < 2 ? undefined : this.#tables.get(tenant)?.find(host, literal);
+    const rule = own ?? this.#global.find(host, literal);
+    return rule === undefined ? this.#fallback : this.#next[rule]!;
   }
 
   explain(): string {
-    return `Chooses the next escaper by host with ${this.#patterns} patterns; ${this.#fallback.name} takes the rest.`;
+    return `Chooses the next escaper by host with ${patternCount(this.#rules)} patterns; ${this.#fallback.name} takes the rest.`;
   }
 }
 
@@ -88,12 +104,10 @@ export const routeUpstream = defineEscaper({
     ),
     { family: 'escapers', name: config.fallback_next, pointer: '/fallback_next' },
   ],
-  *check(config, { tenant }): Generator<Fault | undefined> {
-    yield* checkRules(
-      config.rules,
-      (rule) => rule.next,
-      (rule) => rule.tenant_specific ?? '',
-    );
+  *check(config, { tenant, made }): Generator<Fault | undefined> {
+    const tables: RuleTables = new Map();
+    yield* checkRules(config.rules, (rule) => rule.next, scopeOf, tables);
+    made?.set(config.rules, tables);
     if (tenant === GLOBAL_TENANT) return;
     for (const [i, rule] of config.rules.entries()) {
       if (rule.tenant_specific !== undefined && rule.tenant_specific !== tenant) {
@@ -106,21 +120,12 @@ export const routeUpstream = defineEscaper({
     }
   },
   *create(config, ctx): Generator<void, Escaper> {
-    const tenants = new Map<string, HostRules<Escaper>>();
-    const global = new HostRules<Escaper>();
-    let patterns = 0;
+    const tables = (ctx.made?.get(config.rules) as RuleTables | undefined) ?? (yield* tablesOf(config.rules, scopeOf));
+    const next: Escaper[] = [];
     for (const rule of config.rules) {
-      const next = ctx.get('escapers', rule.next);
-      let rules = global;
-      if (rule.tenant_specific !== undefined) {
-        rules = tenants.get(rule.tenant_specific) ?? new HostRules();
-        tenants.set(rule.tenant_specific, rules);
-      }
-      for (const { matcher, text } of patternsOf(rule)) {
-        rules.add(matcher, text, next);
-        if (++patterns % PAUSE === 0) yield;
-      }
+      next.push(ctx.get('escapers', rule.next));
+      if (next.length % PAUSE === 0) yield;
     }
-    return new RouteUpstream(config.name, tenants, global, ctx.get('escapers', config.fallback_next), patterns);
+    return new RouteUpstream(config, tables, next, ctx.get('escapers', config.fallback_next));
   },
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
 import { definePolicy, type Policy, type Verdict } from '../kind.ts';
-import { checkRules, HostRules, hostMatchers, PAUSE, patternsOf } from '../match/rules.ts';
+import { checkRules, HostRules, hostMatchers, patternCount, type RuleTables, tablesOf } from '../match/rules.ts';
 import type { Session } from '../session.ts';
 import { policyFields } from './common.ts';
 
@@ -12,30 +12,24 @@ const Rule = z.strictObject({
   id: z.string().min(1).max(128).optional().describe('Names the rule in logs and on block pages'),
 });
 
-/** What a rule leads to; shared by all its patterns. */
-interface Outcome {
-  readonly action: 'allow' | 'block' | 'redirect';
-  readonly id: string;
-  readonly location: string;
-}
+type Rule = z.output<typeof Rule>;
 
 class UrlFilter implements Policy {
   readonly name: string;
   readonly type = 'url_filter';
   readonly priority: number;
-  readonly #rules: HostRules<Outcome>;
+  readonly #rules: readonly Rule[];
+  readonly #table: HostRules<number>;
   readonly #fallback: Verdict | null;
-  readonly #patterns: number;
 
   constructor(
-    config: { name: string; priority: number; default: 'allow' | 'block' },
-    rules: HostRules<Outcome>,
-    patterns: number,
+    config: { name: string; priority: number; default: 'allow' | 'block'; rules: readonly Rule[] },
+    table: HostRules<number>,
   ) {
     this.name = config.name;
     this.priority = config.priority;
-    this.#rules = rules;
-    this.#patterns = patterns;
+    this.#rules = config.rules;
+    this.#table = table;
     this.#fallback =
       config.default === 'allow'
         ? null
@@ -44,20 +38,22 @@ class UrlFilter implements Policy {
 
   check(session: Session): Verdict | null {
     const { host, literal } = session.target;
-    const found = this.#rules.find(host, literal);
+    const found = this.#table.find(host, literal);
     if (found === undefined) return this.#fallback;
-    if (found.action === 'allow') return null;
+    const { action, id, redirect_url } = this.#rules[found]!;
+    if (action === 'allow') return null;
     return {
-      action: found.action,
+      action,
       policy: this.name,
-      rule: found.id || `${this.#rules.matched} ${this.#rules.pattern}`,
+      rule: id ?? `${this.#table.matched} ${this.#table.pattern}`,
       reason: `the site matches a rule of ${this.name}`,
-      location: found.location,
+      location: redirect_url === undefined ? '' : new URL(redirect_url).href,
     };
   }
 
   explain(): string {
-    return `Looks at the requested host with ${this.#patterns} patterns; ${this.#fallback ? 'blocks' : 'allows'} the rest.`;
+    const patterns = patternCount(this.#rules);
+    return `Looks at the requested host with ${patterns} patterns; ${this.#fallback ? 'blocks' : 'allows'} the rest.`;
   }
 }
 
@@ -86,8 +82,10 @@ export const urlFilter = definePolicy({
       default: 'allow',
     },
   ],
-  *check(config): Generator<Fault | undefined> {
-    yield* checkRules(config.rules, (rule) => `${rule.action} ${rule.redirect_url ?? ''}`);
+  *check(config, { made }): Generator<Fault | undefined> {
+    const tables: RuleTables = new Map();
+    yield* checkRules(config.rules, (rule) => `${rule.action} ${rule.redirect_url ?? ''}`, undefined, tables);
+    made?.set(config.rules, tables);
     for (let i = 0; i < config.rules.length; i++) {
       const { action, redirect_url } = config.rules[i]!;
       if (action !== 'redirect' && redirect_url === undefined) continue;
@@ -101,23 +99,9 @@ export const urlFilter = definePolicy({
       }
     }
   },
-  *create(config): Generator<void, Policy> {
-    const rules = new HostRules<Outcome>();
-    let patterns = 0;
-    // Most rules lead to the same.
-    let outcome: Outcome | undefined;
-    for (const rule of config.rules) {
-      const { action, id = '', redirect_url } = rule;
-      const location = redirect_url === undefined ? '' : new URL(redirect_url).href;
-      if (outcome?.action !== action || outcome.id !== id || outcome.location !== location) {
-        outcome = { action, id, location };
-      }
-      for (const { matcher, text } of patternsOf(rule)) {
-        rules.add(matcher, text, outcome);
-        if (++patterns % PAUSE === 0) yield;
-      }
-    }
-    return new UrlFilter(config, rules, patterns);
+  *create(config, { made }): Generator<void, Policy> {
+    const tables = (made?.get(config.rules) as RuleTables | undefined) ?? (yield* tablesOf(config.rules));
+    return new UrlFilter(config, tables.get('') ?? new HostRules());
   },
 });
 
