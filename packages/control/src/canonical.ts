@@ -64,7 +64,7 @@ function turn(): void {
  * A function to await inside long loops: it lets the event loop turn once `budget` milliseconds of work have passed
  * since the last turn (the time starts with the first call). Of several loops one goes on in each turn.
  */
-export function slices(budget = 4): () => Promise<void> | undefined {
+export function slices(budget = 2): () => Promise<void> | undefined {
   let since = performance.now();
   return () => {
     if (performance.now() - since < budget) return undefined;

@@ -29,7 +29,7 @@ function turn(): void {
 }
 
 /** Runs in slices of about `ms` milliseconds and lets the event loop turn after each. */
-export async function runSliced<T>(steps: Steps<T>, ms = 5): Promise<T> {
+export async function runSliced<T>(steps: Steps<T>, ms = 3): Promise<T> {
   for (;;) {
     const end = performance.now() + ms;
     do {
