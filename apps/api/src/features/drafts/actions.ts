@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Context } from '../../deps.ts';
 import { invalid, Problem } from '../../http/problem.ts';
 import { originOf } from '../../http/write.ts';
-import type { Changed, Origin } from '../releases/change.ts';
+import type { Changed, Origin } from '../releases/request.ts';
 import { conflictProblem, type DraftView } from './drafts.ts';
 import { type Conflict, type DraftFamily, overlay } from './overlay.ts';
 

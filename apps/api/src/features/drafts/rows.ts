@@ -5,7 +5,7 @@ import type { Family } from '@arcus/gateway/kind.ts';
 import { StaticUser } from '@arcus/gateway/users/user.ts';
 import { type Db, Prisma, type Tx } from '../../db/open.ts';
 import { invalid } from '../../http/problem.ts';
-import { Moved } from '../releases/change.ts';
+import { Moved } from '../releases/lock.ts';
 import { type Change, type DraftFamily, type DraftUser, keyOf } from './overlay.ts';
 
 export type DraftRow = Prisma.DraftModel;

@@ -6,8 +6,9 @@ import type { Manifest } from '@arcus/control/release.ts';
 import { cut } from '@arcus/control/sections.ts';
 import type { TenantInfo } from '@arcus/gateway/config.ts';
 import type { Db } from '../../db/open.ts';
-import { type ChangeRequest, type Made, manifestOf } from './change.ts';
 import { readRelease } from './history.ts';
+import { type Made, manifestOf } from './make.ts';
+import type { ChangeRequest } from './request.ts';
 import type { TenantState } from './state.ts';
 
 /** Its version is the next one; the held release comes after it. The config is served already: it is not checked again. */

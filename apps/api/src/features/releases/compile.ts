@@ -22,7 +22,7 @@ export class DryRun {
   }
 
   /** Throws FaultError with everything that a worker would refuse. */
-  async compile(document: Document, version: number, previous: Graph | null): Promise<Graph> {
+  compile(document: Document, version: number, previous: Graph | null): Promise<Graph> {
     return compileSliced(document.tenant, version, document.config, this.#deps, previous ?? undefined);
   }
 

@@ -2,8 +2,8 @@
 import type { Prisma, Tx } from '../../db/open.ts';
 import type { Context } from '../../deps.ts';
 import { notFound } from '../../http/problem.ts';
-import { lockTenant, Moved } from './change.ts';
 import { nextSeq } from './head.ts';
+import { lockTenant, Moved } from './lock.ts';
 import type { TenantRow } from './state.ts';
 
 /** Others may change the tenant in between; each round somebody gets through. */

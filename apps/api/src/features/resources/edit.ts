@@ -4,8 +4,8 @@ import { type AnyObject, parseEntries } from '@arcus/gateway/config.ts';
 import { type Fault, pointer } from '@arcus/gateway/fault.ts';
 import type { Family } from '@arcus/gateway/kind.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
-import type { Edit } from '../releases/change.ts';
 import { find, holdsUsers, indexOf, objectsOf, withFamily, withoutItem } from '../releases/document.ts';
+import type { Edit } from '../releases/request.ts';
 import type { TenantState } from '../releases/state.ts';
 
 /**

@@ -5,8 +5,8 @@ import type { Context } from '../../deps.ts';
 import { GLOBAL, TenantParams } from '../../http/ids.ts';
 import { notFound } from '../../http/problem.ts';
 import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
-import type { Changed } from '../releases/change.ts';
 import { find, findUser, objectsOf } from '../releases/document.ts';
+import type { Changed } from '../releases/request.ts';
 import type { TenantState } from '../releases/state.ts';
 import type { Tags, Target, TargetParams } from './target.ts';
 

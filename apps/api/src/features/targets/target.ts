@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Prisma } from '../../db/open.ts';
 import type { Tag } from '../../http/etag.ts';
-import type { Edit } from '../releases/change.ts';
+import type { Edit } from '../releases/request.ts';
 import type { TenantState } from '../releases/state.ts';
 
 /** The parameters of a path, parsed. */

@@ -2,8 +2,9 @@ import { canonicalHash } from '@arcus/control/canonical.ts';
 import type { Context } from '../../deps.ts';
 import { notFound } from '../../http/problem.ts';
 import { audit } from '../audit/record.ts';
-import { lockTenant, Moved, type Origin } from '../releases/change.ts';
 import { nextSeq } from '../releases/head.ts';
+import { lockTenant, Moved } from '../releases/lock.ts';
+import type { Origin } from '../releases/request.ts';
 import type { TenantRow } from '../releases/state.ts';
 
 /**

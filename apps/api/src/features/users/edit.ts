@@ -6,7 +6,6 @@ import { type Fault, pointer } from '@arcus/gateway/fault.ts';
 import { mapSecrets } from '@arcus/gateway/secrets.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
 import { invalid } from '../../http/problem.ts';
-import type { Edit } from '../releases/change.ts';
 import {
   find,
   findUser,
@@ -18,6 +17,7 @@ import {
   withItem,
   withoutItem,
 } from '../releases/document.ts';
+import type { Edit } from '../releases/request.ts';
 import { isSealed } from '../releases/secrets.ts';
 import type { TenantState } from '../releases/state.ts';
 import { isObject, relativeTo } from '../resources/edit.ts';

@@ -1,0 +1,131 @@
+/** Writes a change into the database, all of it or nothing. */
+import { canonical } from '@arcus/control/canonical.ts';
+import { fault } from '@arcus/control/faults.ts';
+import { type Db, Prisma, type Tx } from '../../db/open.ts';
+import { audit, auditConfig } from '../audit/record.ts';
+import { abortRollout } from '../rollouts/abort.ts';
+import type { Document } from './document.ts';
+import type { Refuse } from './examine.ts';
+import { insertRelease, sizeOf } from './insert.ts';
+import { claimsOf, sameClaims, writeClaims } from './listen.ts';
+import { lockTenant, Moved } from './lock.ts';
+import type { Made } from './make.ts';
+import type { ChangeRequest } from './request.ts';
+import { type RowChanges, writeRows } from './rows.ts';
+import type { TenantRow, TenantState } from './state.ts';
+
+/** A change as it shall be written. */
+export interface Planned {
+  readonly request: ChangeRequest;
+  readonly before: TenantState;
+  readonly document: Document;
+  /** The tenant's columns after it. */
+  readonly row: TenantRow;
+  readonly changes: RowChanges;
+  readonly made: Made | null;
+  /** Goes out below `made` (see below.ts). */
+  readonly below: Made | null;
+  readonly at: Date;
+  readonly refuse: Refuse;
+}
+
+/**
+ * Rows, audit event, blobs and release in one transaction. Throws Moved when somebody else changed the tenant, Problem
+ * when another tenant took an address meanwhile.
+ */
+export async function commit(db: Db, planned: Planned): Promise<void> {
+  const { request, before, document, row, changes, made, below, at, refuse } = planned;
+  const { tenant_id } = request;
+  const claims = claimsOf(document.config);
+  const whole = before.row.revision !== row.revision;
+  const ownChanged = !request.create && canonical(document.tenant) !== canonical(before.document.tenant);
+  await db.write(async (tx) => {
+    if (request.create) await insertTenant(tx, row, before);
+    else if (whole) await lockTenant(db, tx, before.row);
+    else await countUp(tx, before.row, row);
+    if (!sameClaims(claimsOf(before.document.config), claims)) {
+      const faults = await writeClaims(db, tx, tenant_id, claims);
+      if (faults.length > 0) throw refuse(faults, document.config);
+    }
+    await writeRows(db, tx, tenant_id, changes, row.changes, at);
+    if (below) {
+      const size = { added: 0, changed: 1, removed: 0 };
+      await insertRelease(db, tx, { ...below, held: false, size, restores: undefined }, at);
+      await tx.release.updateMany({ where: { tenant_id, state: 'held' }, data: { state: 'superseded' } });
+    }
+    if (before.row.rollout_id !== null && row.rollout_id === null) {
+      const { actor, request_id, takesOver: reason = '' } = request;
+      await abortRollout(tx, { tenant_id, rollout_id: before.row.rollout_id, reason, actor, request_id }, at);
+    }
+    if (made) {
+      const held = request.publish === 'hold';
+      const { restores } = request;
+      await insertRelease(db, tx, { ...made, held, size: sizeOf(changes, ownChanged), restores }, at);
+      if (!held && before.row.version !== before.row.stable_version) {
+        await tx.release.updateMany({ where: { tenant_id, state: 'held' }, data: { state: 'superseded' } });
+      }
+    }
+    await request.also?.(tx, at);
+    fault('publish.in-transaction');
+    const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
+    await audit(
+      tx,
+      {
+        tenant_id,
+        actor: request.actor,
+        action: request.action,
+        target: request.target,
+        before: request.create ? null : { ...(whole ? { tenant: ownFields(before.row) } : {}), ...(was as object) },
+        after: { ...(whole ? { tenant: ownFields(row) } : {}), ...(is as object) },
+        version: made ? made.manifest.version : null,
+        request_id: request.request_id,
+      },
+      at,
+    );
+    if (!request.create && whole) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
+    // A release that is published brings the head along.
+    if (row.seq !== before.row.seq && row.stable_version === before.row.stable_version) {
+      const { seq } = row;
+      await tx.pendingHead.upsert({ where: { tenant_id }, create: { tenant_id, seq }, update: { seq } });
+    }
+  });
+}
+const ownFields = ({ tenant_name, status, resource_limits, metadata, placement }: TenantRow) => ({
+  tenant_name,
+  status,
+  resource_limits,
+  metadata,
+  placement,
+});
+
+/** A tenant's columns as Prisma takes them. */
+function columns(row: TenantRow): Prisma.TenantUncheckedCreateInput {
+  return {
+    ...row,
+    resource_limits: row.resource_limits as Prisma.InputJsonObject,
+    metadata: row.metadata as Prisma.InputJsonObject,
+    placement: (row.placement as Prisma.InputJsonObject | null) ?? Prisma.DbNull,
+    leaving: (row.leaving as Prisma.InputJsonArray | null) ?? Prisma.DbNull,
+  };
+}
+
+/** Moves the tenant's counters, which locks its row. Throws Moved when it changed. */
+async function countUp(tx: Tx, seen: TenantRow, row: TenantRow): Promise<void> {
+  const { tenant_id, changes, config_revision, version, stable_version, rollout_id, seq, updated_at } = row;
+  const counted = await tx.$executeRaw`UPDATE tenants
+    SET changes = ${changes}, config_revision = ${config_revision}, version = ${version},
+        stable_version = ${stable_version}, rollout_id = ${rollout_id}, seq = ${seq}, updated_at = ${updated_at}
+    WHERE tenant_id = ${tenant_id} AND changes = ${seen.changes}`;
+  if (counted !== 1) throw new Moved();
+}
+
+async function insertTenant(tx: Tx, row: TenantRow, before: TenantState): Promise<void> {
+  const { tenant_id } = row;
+  const deleted = await tx.deletedTenant.findUnique({ where: { tenant_id } });
+  if ((deleted?.changes ?? 0) !== before.row.changes) throw new Moved();
+  // The new one's release will move the head; nobody shall remove it any more.
+  if (deleted) await tx.deletedTenant.updateMany({ where: { tenant_id }, data: { head_removed: true } });
+  const taken = await tx.tenant.findUnique({ where: { tenant_id }, select: { tenant_id: true } });
+  if (taken) throw new Moved();
+  await tx.tenant.create({ data: columns(row), select: { tenant_id: true } });
+}
