@@ -1,6 +1,8 @@
 /** What drafts promise on every database. */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
+import { lockDraft } from '@arcus/api/features/drafts/rows.ts';
+import { Moved } from '@arcus/api/features/releases/lock.ts';
 import { type Answer, smallConfig, type TestApi, type TestApiOptions, testApi } from '@arcus/api/testing.ts';
 import type { NewDatabase } from './database-suite.ts';
 
@@ -107,7 +109,7 @@ export function draftsSuite(database: string, newDatabase: NewDatabase): void {
       ok(await api.call('POST', `${url}/users`, { body: { username: 'bob', user_group: 'staff' } }), 201);
       ok(await api.call('DELETE', `${url}/users/alice`, { match: '*' }), 204);
       const valid = ok(await api.call('POST', `${url}/validate`));
-      assert.deepEqual(valid.body, { valid: true, changed: true });
+      assert.deepEqual(valid.body, { valid: true, changed: true, waits_for: null });
       const applied = ok(await api.call('POST', `${url}/apply`));
       assert.deepEqual([applied.body.version, applied.body.state, applied.body.left], [2, 'published', 0]);
       assert.equal((await api.call('GET', url)).status, 404);
@@ -143,6 +145,45 @@ export function draftsSuite(database: string, newDatabase: NewDatabase): void {
         (r: { message: string }) => r.message,
       );
       assert.deepEqual(messages.slice(0, 2), ['next: for friday', 'hire bob']);
+    });
+
+    test('a scope that tears a user from its group is refused as that: no rebase would help', async (t) => {
+      const api = await open(t);
+      const url = await draft(api);
+      ok(await api.call('POST', `${url}/user-groups`, { body: { name: 'new', type: 'basic', static_users: [] } }), 201);
+      ok(await api.call('POST', `${url}/users`, { body: { username: 'bob', user_group: 'new' } }), 201);
+      for (const action of ['validate', 'apply']) {
+        const refused = await api.call('POST', `${url}/${action}`, { body: { scopes: ['users'] } });
+        assert.deepEqual([refused.status, pointers(refused)], [422, ['/scopes']], refused.text);
+        assert.match(refused.body.detail, /the scope lacks user_groups: .* the group of users\/bob/);
+      }
+      ok(await api.call('DELETE', `${url}/servers/main`, { match: '*' }), 204);
+      ok(await api.call('DELETE', `${url}/user-groups/staff`, { match: '*' }), 204);
+      const scopes = ['servers', 'user_groups'];
+      const refused = await api.call('POST', `${url}/apply`, { body: { scopes } });
+      assert.deepEqual([refused.status, pointers(refused)], [422, ['/scopes']], refused.text);
+      assert.match(refused.body.detail, /the scope lacks users: .* the group of users\/alice/);
+      ok(await api.call('POST', `${url}/apply`, { body: { scopes: [...scopes, 'users'] } }));
+    });
+
+    test('validate says what a valid draft has to wait for, and a diff can be against what is held', async (t) => {
+      const api = await open(t);
+      const url = await draft(api);
+      ok(await api.call('PUT', `${url}/escapers/no`, { body: deny }), 201);
+      ok(await api.call('PUT', `${base}/escapers/held?publish=hold`, { body: deny }), 201);
+      const valid = ok(await api.call('POST', `${url}/validate`)).body;
+      assert.deepEqual([valid.valid, valid.changed], [true, true]);
+      assert.match(valid.waits_for, /release 2 is held, and 1 is served/);
+      const refused = await api.call('POST', `${url}/apply`);
+      assert.deepEqual([refused.status, refused.body.detail], [409, valid.waits_for]);
+      const diff = async (query: string) => {
+        const { from, changes } = ok(await api.call('GET', `${url}/diff${query}`)).body;
+        return [from, ...changes.map((change: { name: string }) => change.name)];
+      };
+      assert.deepEqual(await diff(''), ['1', 'held', 'no']);
+      assert.deepEqual(await diff('?against=stable'), ['1', 'held', 'no']);
+      assert.deepEqual(await diff('?against=latest'), ['2', 'no']);
+      ok(await api.call('POST', `${url}/apply?publish=now`));
     });
 
     test('a draft may be wrong as a whole meanwhile; validate and apply tell every fault and store nothing', async (t) => {
@@ -333,6 +374,34 @@ export function draftsSuite(database: string, newDatabase: NewDatabase): void {
       await api.app.context.drafts.expire();
       assert.equal(await api.db.client.draft.count(), 1);
       await draft(api);
+    });
+
+    test('to apply a part of a draft is to write to it: the rest stays for another 30 days', async (t) => {
+      let now = Date.now();
+      const api = await open(t, { now: () => now });
+      const url = await draft(api);
+      ok(await api.call('PUT', `${url}/escapers/no`, { body: deny }), 201);
+      ok(await api.call('POST', `${url}/users`, { body: { username: 'bob', user_group: 'staff' } }), 201);
+      now += 29 * DAY;
+      ok(await api.call('POST', `${url}/apply`, { body: { scopes: ['users'] } }));
+      now += 29 * DAY;
+      assert.equal(ok(await api.call('GET', url)).body.changes, 1);
+    });
+
+    test('what was read of a draft is never written over another one of its name', async (t) => {
+      let now = Date.now();
+      const api = await open(t, { now: () => now });
+      const url = await draft(api);
+      const seen = (await api.db.client.draft.findFirst())!;
+      ok(await api.call('DELETE', url, { match: '*' }), 204);
+      now += 1;
+      await draft(api);
+      await assert.rejects(
+        api.db.write((tx) => lockDraft(api.db, tx, seen)),
+        Moved,
+      );
+      const again = (await api.db.client.draft.findFirst())!;
+      await api.db.write((tx) => lockDraft(api.db, tx, again));
     });
 
     test('a draft belongs to its tenant: a token of another sees and does nothing', async (t) => {

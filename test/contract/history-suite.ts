@@ -89,6 +89,34 @@ export function historySuite(database: string, newDatabase: NewDatabase): void {
       assert.equal((await api.call('GET', `${base}/releases/1/diff/99`)).status, 404);
     });
 
+    test('a diff shows the tenant’s own fields and the users of a group that came, and the first release all it has', async (t) => {
+      const api = await open(t);
+      ok(await api.call('PUT', base, { body: { tenant_name: 'x', status: 'suspended' }, match: '*' }));
+      const group = { name: 'guests', type: 'basic', static_users: [{ name: 'bob' }] };
+      ok(await api.call('POST', `${base}/user-groups`, { body: group }), 201);
+      const diff = async (version: number) =>
+        ok(await api.call('GET', `${base}/releases/${version}/diff`, { headers: { accept: 'text/plain' } })).text;
+      assert.equal(await diff(2), '~ tenant/acme\n    /status: "active" → "suspended"\n');
+      assert.match(await diff(3), /^\+ user_groups\/guests\n {4}\/static_users\/bob: \{.*\} \(new\)\n$/);
+      const first = ok(await api.call('GET', `${base}/releases/1/diff`)).body;
+      assert.deepEqual([first.from, first.to], ['0', '1']);
+      assert.deepEqual(
+        first.changes.map(({ family, name, change }: Record<string, string>) => `${change} ${family}/${name}`),
+        [
+          'added tenant/acme',
+          ...['added servers/main', 'added escapers/out', 'added resolvers/system', 'added user_groups/staff'],
+        ],
+      );
+      assert.deepEqual(
+        first.changes.at(-1).fields.map((field: { pointer: string }) => field.pointer),
+        ['/static_users/alice'],
+      );
+      ok(await api.call('DELETE', base, { match: '*' }), 204);
+      await tenant(api, 'acme');
+      const again = ok(await api.call('GET', `${base}/releases/4/diff`)).body;
+      assert.deepEqual([again.from, again.changes[0].change], ['0', 'added'], 'of one that was made again, too');
+    });
+
     test('a rollback is a new release with the old config; the store gets a manifest and a head, no blob', async (t) => {
       const api = await open(t);
       const before = (await api.call('GET', `${base}/config`)).body;

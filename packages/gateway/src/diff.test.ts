@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { emptyConfig } from './config.ts';
-import { describeChange, diffConfigs } from './diff.ts';
+import { describeChange, diffConfigs, diffTenants } from './diff.ts';
 
 const config = (parts: object) => ({ ...emptyConfig(), ...parts }) as ReturnType<typeof emptyConfig>;
 const group = (...users: object[]) => config({ user_groups: [{ name: 'staff', type: 'basic', static_users: users }] });
@@ -118,4 +118,28 @@ test('a field that appears has no before, one that vanishes no after', () => {
     { pointer: '/old', before: 1 },
     { pointer: '/ne~1w', after: 2 },
   ]);
+});
+
+test('users of a group that comes or goes are named', () => {
+  const none = config({});
+  const staff = group({ name: 'alice', password_hash: 'sealed:v1:k:aaaa' }, { name: 'bob' });
+  const lines = (a: typeof none, b: typeof none) => diffConfigs(a, b).flatMap(describeChange);
+  assert.deepEqual(lines(none, staff), [
+    '+ user_groups/staff',
+    '    /static_users/alice: {"name":"alice","password_hash":"(secret)"} (new)',
+    '    /static_users/bob: {"name":"bob"} (new)',
+  ]);
+  assert.deepEqual(lines(staff, none).at(-1), '    /static_users/bob: {"name":"bob"} (gone)');
+});
+
+test('the tenant’s own fields are compared, too', () => {
+  const before = { tenant_id: 'acme', status: 'active', resource_limits: {} };
+  const after = { ...before, status: 'suspended', resource_limits: { max_memory_mb: 5 } };
+  assert.deepEqual(diffTenants(before, after).flatMap(describeChange), [
+    '~ tenant/acme',
+    '    /status: "active" → "suspended"',
+    '    /resource_limits/max_memory_mb: 5 (new)',
+  ]);
+  assert.deepEqual(diffTenants(before, structuredClone(before)), []);
+  assert.deepEqual(diffTenants(null, after).flatMap(describeChange), ['+ tenant/acme']);
 });

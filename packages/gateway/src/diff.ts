@@ -13,10 +13,11 @@ export interface FieldChange {
 }
 
 export interface ObjectChange {
-  readonly family: Family;
+  /** `tenant`: the tenant's own fields, under its id. */
+  readonly family: Family | 'tenant';
   readonly name: string;
   readonly change: 'added' | 'removed' | 'changed';
-  /** What differs in a changed object. */
+  /** What differs in a changed object; of one that came or went: the users that came or went with it. */
   readonly fields: readonly FieldChange[];
 }
 
@@ -35,8 +36,8 @@ export function* diffing(before: Document, after: Document): Steps<ObjectChange[
     const next = byName(after[family]);
     for (const name of [...new Set([...old.keys(), ...next.keys()])].sort()) {
       const [a, b] = [old.get(name), next.get(name)];
-      if (a === undefined) changes.push({ family, name, change: 'added', fields: [] });
-      else if (b === undefined) changes.push({ family, name, change: 'removed', fields: [] });
+      if (a === undefined) changes.push({ family, name, change: 'added', fields: usersOf(b, 'after') });
+      else if (b === undefined) changes.push({ family, name, change: 'removed', fields: usersOf(a, 'before') });
       else {
         const fields: FieldChange[] = [];
         yield* diffValues(a, b, '', fields);
@@ -46,6 +47,23 @@ export function* diffing(before: Document, after: Document): Steps<ObjectChange[
     }
   }
   return changes;
+}
+
+/** What differs in the tenant's own fields; null: there was no tenant. Empty when nothing does. */
+export function diffTenants(before: { tenant_id: string } | null, after: { tenant_id: string }): ObjectChange[] {
+  const family = 'tenant';
+  const name = after.tenant_id;
+  if (before === null) return [{ family, name, change: 'added', fields: [] }];
+  const fields: FieldChange[] = [];
+  run(diffValues(before, after, '', fields));
+  return fields.length > 0 ? [{ family, name, change: 'changed', fields }] : [];
+}
+
+/** Users are objects of their own to people, and are counted so: a group does not hide them. */
+function usersOf(group: unknown, side: 'before' | 'after'): FieldChange[] {
+  const users = (group as { static_users?: unknown }).static_users;
+  if (!isNamedList(users)) return [];
+  return users.map((user) => ({ pointer: pointer('static_users', user.name), [side]: user }));
 }
 
 const byName = (list: readonly unknown[]) => new Map(list.map((o) => [(o as Named).name, o]));

@@ -8,7 +8,12 @@ export const draftDiff = defineCommand({
   name: 'draft diff',
   summary: 'Show what applying a draft would change, by object and field',
   args: ['TENANT', 'DRAFT'],
-  flags: { against: { value: 'VERSION', description: 'Compare with this release; default: with what is live' } },
+  flags: {
+    against: {
+      value: 'VERSION',
+      description: 'Compare with this release, or with latest (it may be held); default: stable, which is served',
+    },
+  },
   remote: true,
   notes: 'Exit code, as of diff(1): 0 nothing would change, 1 something would, 2 trouble.',
   examples: ['arcus draft diff acme friday', 'arcus draft diff acme friday --against 41'],

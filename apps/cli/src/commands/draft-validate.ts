@@ -18,6 +18,7 @@ export const draftValidate = defineCommand({
       out.say(
         `${tenant}: draft ${draft} is valid, ${body.changed ? 'and would be a new release' : 'and changes nothing'}`,
       );
+      if (body.waits_for !== null) out.say(`but it has to wait: ${body.waits_for}`);
     }
     return OK;
   },

@@ -6,7 +6,7 @@ import { invalid, Problem } from '../../http/problem.ts';
 import { originOf } from '../../http/write.ts';
 import type { Changed, Origin } from '../releases/request.ts';
 import { conflictProblem, type DraftView } from './drafts.ts';
-import { type Conflict, type DraftFamily, overlay } from './overlay.ts';
+import { CONFLICTS, type Conflict, type DraftFamily, overlay } from './overlay.ts';
 
 interface Ask {
   tenant_id: string;
@@ -80,7 +80,22 @@ type Selected = Awaited<ReturnType<typeof select>>;
 
 async function select(view: DraftView, scopes: readonly DraftFamily[] | undefined) {
   const changes = [...view.changes.values()].filter(({ family }) => scopes?.includes(family) ?? true);
-  return { changes, ...(await overlay(view.live.document.config, changes)) };
+  const selected = { changes, ...(await overlay(view.live.document.config, changes)) };
+  // A rebase helps with what was changed outside of the draft, not with what was left out of it.
+  const own = new Set(view.conflicts.map((conflict) => conflict.pointer));
+  const torn = scopes && own.size < CONFLICTS ? selected.conflicts.filter(({ pointer }) => !own.has(pointer)) : [];
+  if (torn.length > 0) throw incomplete(torn, scopes!);
+  return selected;
+}
+
+/** A user and its group cannot always go apart. */
+function incomplete(torn: readonly Conflict[], scopes: readonly DraftFamily[]): Problem {
+  const said = scopes.includes('users')
+    ? (user: string) => `the scope lacks user_groups: the draft makes or changes the group of ${user}, too`
+    : (user: string) => `the scope lacks users: the draft deletes the group of ${user}, and that user with it`;
+  return invalid(
+    torn.map(({ pointer }) => ({ pointer: '/scopes', code: 'scope_incomplete', message: said(pointer.slice(1)) })),
+  );
 }
 
 /** Pointers are into the config as the draft shows it. */

@@ -190,7 +190,7 @@ export class Drafts {
     await removeChanges(tx, row, changes);
     await tx.draft.updateMany({
       where: { tenant_id, name },
-      data: { changes: row.changes + 1, updated_at: at },
+      data: { changes: row.changes + 1, updated_at: at, expires_at: new Date(at.getTime() + DRAFT_LIFE) },
     });
   }
 

@@ -98,11 +98,14 @@ export async function changesOf(
   return { put, removed };
 }
 
+/** Conflicts that are told at once. */
+export const CONFLICTS = 100;
+
 /** The live config with the changes in it, sharing all else with it. Conflicts: `most` at most. */
 export async function overlay(
   live: Config,
   changes: Iterable<Change>,
-  most = 100,
+  most = CONFLICTS,
 ): Promise<{ config: Config; conflicts: Conflict[] }> {
   const breathe = slices();
   const conflicts: Conflict[] = [];

@@ -9,7 +9,8 @@ import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts
 import { access } from '../../plugins/auth.ts';
 import { bodyOptional } from '../../plugins/schemas.ts';
 import { documentRoutes } from '../config/document.ts';
-import { diffResponse, readRelease, sendDiff, Version } from '../releases/history.ts';
+import { diffResponse, readRelease, sendDiff, sideOf, Version } from '../releases/history.ts';
+import { waitsFor } from '../releases/make.ts';
 import { resourceRoutes } from '../resources/routes.ts';
 import { mustExist } from '../targets/live.ts';
 import { userRoutes } from '../users/routes.ts';
@@ -59,6 +60,13 @@ const Validated = z
   .object({
     valid: z.literal(true),
     changed: z.boolean().describe('Would apply make a release of another config?'),
+    waits_for: z
+      .string()
+      .nullable()
+      .describe(
+        'Why apply would be refused (409) all the same, as long as ?publish= says nothing else: a release is held or ' +
+          'rolled out. Null: nothing is in the way',
+      ),
   })
   .meta({ id: 'DraftValidated' });
 
@@ -203,7 +211,7 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'Check everything that apply would check, and store nothing',
           description:
             'Answers 422 with every fault (pointers into the config as the draft shows it), conflicts among them, or ' +
-            '409 when conflicts are all there is.',
+            '409 when conflicts are all there is. `waits_for` says why a valid draft could not be applied now.',
           params: DraftParams,
           body: DraftValidate,
           response: { 200: Validated },
@@ -213,7 +221,8 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
         const { tenant_id, draft } = request.params;
         const ask = { tenant_id, draft, scopes: request.body.scopes, message: undefined, demand: () => {} };
         const { state, before } = await validateDraft(context, request, ask);
-        return { valid: true as const, changed: state.document !== before.document };
+        const changed = state.document !== before.document;
+        return { valid: true as const, changed, waits_for: changed ? waitsFor(before) : null };
       },
     );
 
@@ -223,13 +232,15 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
         config: access('read', 'tenant'),
         schema: {
           ...common,
-          summary: 'What applying the draft would change, by object and field',
+          summary: 'What applying and publishing the draft would change, by object and field',
           params: DraftParams,
           querystring: z.strictObject({
             against: z
-              .union([z.literal('stable'), Version])
+              .union([z.enum(['stable', 'latest']), Version])
               .default('stable')
-              .describe('stable: the newest release; or the version of any'),
+              .describe(
+                'stable: the release that is served; latest: the newest, which may be held; or the version of any',
+              ),
           }),
           response: diffResponse,
         },
@@ -238,11 +249,11 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
         const { tenant_id, draft } = request.params;
         const { against } = request.query;
         const { state, live, row } = await drafts.view(tenant_id, draft);
-        const from =
-          against === 'stable'
-            ? { name: String(live.row.version), config: live.document.config }
-            : { name: String(against), config: (await readRelease(db, tenant_id, against)).document.config };
-        await sendDiff(request, reply, from, { name: `draft:${row.name}`, config: state.document.config });
+        const { version: latest, stable_version } = live.row;
+        const version = against === 'stable' ? stable_version : against === 'latest' ? latest : against;
+        const newest = version === latest ? live.document : null;
+        const document = newest ?? (await readRelease(db, tenant_id, version)).document;
+        await sendDiff(request, reply, sideOf(version, document), { name: `draft:${row.name}`, ...state.document });
         return reply as never;
       },
     );

@@ -56,18 +56,13 @@ function parse(family: DraftFamily, name: string, object: unknown, faults: Fault
   return parsed.object as AnyObject | null;
 }
 
-/** Locks the draft's row first of all. Throws Moved when it changed since. */
+/** Locks the draft's row first of all. Throws Moved when it changed since, or is another one of the same name. */
 export async function lockDraft(db: Db, tx: Tx, seen: DraftRow): Promise<void> {
-  const { tenant_id, name } = seen;
-  const rows =
-    db.kind === 'mysql'
-      ? await tx.$queryRaw<
-          { changes: number }[]
-        >`SELECT changes FROM drafts WHERE tenant_id = ${tenant_id} AND name = ${name} FOR UPDATE`
-      : await tx.$queryRaw<
-          { changes: number }[]
-        >`SELECT changes FROM drafts WHERE tenant_id = ${tenant_id} AND name = ${name}`;
-  if (rows.length === 0 || Number(rows[0]!.changes) !== seen.changes) throw new Moved();
+  const { tenant_id, name, changes, created_at } = seen;
+  const rows = await tx.$queryRaw<unknown[]>`SELECT changes FROM drafts WHERE tenant_id = ${tenant_id}
+    AND name = ${name} AND changes = ${changes} AND created_at = ${created_at}
+    ${db.kind === 'mysql' ? Prisma.sql`FOR UPDATE` : Prisma.empty}`;
+  if (rows.length === 0) throw new Moved();
 }
 
 export async function removeChanges(tx: Tx, { tenant_id, name }: DraftRow, changes: readonly Change[]): Promise<void> {

@@ -2,8 +2,8 @@
 import type { Manifest } from '@arcus/control/release.ts';
 import { join, type PartCache } from '@arcus/control/sections.ts';
 import { StoreCorrupt } from '@arcus/control/store.ts';
-import type { Config } from '@arcus/gateway/config.ts';
-import { describeChange, diffing } from '@arcus/gateway/diff.ts';
+import { type Config, emptyConfig, type TenantInfo } from '@arcus/gateway/config.ts';
+import { describeChange, diffing, diffTenants } from '@arcus/gateway/diff.ts';
 import { families } from '@arcus/gateway/kind.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -53,14 +53,16 @@ const FieldChange = z
 
 export const ConfigDiff = z
   .object({
-    from: z.string().describe('Version of a release, or draft:<name>'),
+    from: z.string().describe('Version of a release, 0 for nothing at all, or draft:<name>'),
     to: z.string(),
     changes: z.array(
       z.object({
-        family: z.enum(families),
+        family: z.enum(['tenant', ...families]).describe('tenant: its own fields, under its id'),
         name: z.string(),
         change: z.enum(['added', 'removed', 'changed']),
-        fields: z.array(FieldChange).describe('What differs in a changed object; secrets are sealed'),
+        fields: z
+          .array(FieldChange)
+          .describe('What differs in a changed object, and the users of a group that came or went; secrets are sealed'),
       }),
     ),
   })
@@ -73,14 +75,30 @@ export const diffResponse = {
   },
 };
 
+/** One side of a diff; `tenant` is null where there was none yet. */
+export interface Side {
+  readonly name: string;
+  readonly tenant: TenantInfo | null;
+  readonly config: Config;
+}
+
+/** Before the first release there was nothing. */
+export const nothing = (): Side => ({ name: '0', tenant: null, config: emptyConfig() });
+
+export const sideOf = (version: number, { tenant, config }: Document): Side => ({
+  name: String(version),
+  tenant,
+  config,
+});
+
 /** Answers a diff in the form that the client asked for. */
 export async function sendDiff(
   request: FastifyRequest,
   reply: FastifyReply,
-  from: { name: string; config: Config },
-  to: { name: string; config: Config },
+  from: Side,
+  to: Side & { tenant: TenantInfo },
 ): Promise<void> {
-  const changes = await runSliced(diffing(from.config, to.config));
+  const changes = [...diffTenants(from.tenant, to.tenant), ...(await runSliced(diffing(from.config, to.config)))];
   reply.header('vary', 'accept');
   if (prefersText(request.headers.accept)) {
     const lines = changes.flatMap(describeChange);

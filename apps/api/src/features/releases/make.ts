@@ -46,6 +46,16 @@ export function demandFree(
   }
 }
 
+/** Why a write that does not say whether to publish would have to wait; null: it need not. */
+export function waitsFor(state: TenantState): string | null {
+  try {
+    demandFree({}, state);
+    return null;
+  } catch (error) {
+    return (error as Problem).message;
+  }
+}
+
 /** What the document is as a release: its parts, of which those of the release before are known. */
 export async function makeRelease(
   request: ChangeRequest,

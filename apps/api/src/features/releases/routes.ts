@@ -8,7 +8,7 @@ import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { mustExist } from '../targets/live.ts';
-import { diffResponse, readRelease, sendDiff, Version } from './history.ts';
+import { diffResponse, nothing, readRelease, sendDiff, sideOf, Version } from './history.ts';
 
 const Params = TenantParams.extend({ version: Version });
 
@@ -154,17 +154,22 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
       },
     );
 
-    /** Parts that both releases have are read once, and are the same objects. */
-    const diff = async (request: any, reply: any, tenant_id: string, from: number, to: number) => {
+    /** `from`: null is the release before. Parts that both releases have are read once, and are the same objects. */
+    const diff = async (request: any, reply: any, tenant_id: string, from: number | null, to: number) => {
       const cache = new Map();
-      const a = await readRelease(db, tenant_id, from, cache);
-      const b = await readRelease(db, tenant_id, to, cache);
-      await sendDiff(
-        ...([request, reply] as const),
-        { name: String(from), config: a.document.config },
-        { name: String(to), config: b.document.config },
-      );
+      const { row, document } = await readRelease(db, tenant_id, to, cache);
+      const first = from === null && (await isFirst(tenant_id, row));
+      const version = from ?? to - 1;
+      const before = first ? nothing() : sideOf(version, (await readRelease(db, tenant_id, version, cache)).document);
+      await sendDiff(request, reply, before, { name: String(to), ...document });
       return reply;
+    };
+
+    /** Of one that was deleted and made again the first release has a higher version. */
+    const isFirst = async (tenant_id: string, { version, created_at }: { version: number; created_at: Date }) => {
+      if (version === 1) return true;
+      const tenant = await db.client.tenant.findUnique({ where: { tenant_id }, select: { created_at: true } });
+      return tenant?.created_at.getTime() === created_at.getTime();
     };
 
     app.get(
@@ -191,14 +196,16 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'What a release changed, by object and field',
           params: Params,
           querystring: z.strictObject({
-            against: Version.optional().describe('The release to start from; if absent: the one before'),
+            against: Version.optional().describe(
+              'The release to start from; if absent: the one before, and nothing at all before the first',
+            ),
           }),
           response: diffResponse,
         },
       },
       (request, reply) => {
         const { tenant_id, version } = request.params;
-        return diff(request, reply, tenant_id, request.query.against ?? version - 1, version) as never;
+        return diff(request, reply, tenant_id, request.query.against ?? null, version) as never;
       },
     );
 
