@@ -56,7 +56,7 @@ export interface LiveObject {
 }
 
 export interface Target {
-  /** Lower case, no brackets, no trailing dot: what policy saw is what is resolved and dialled. */
+  /** Lower case, no brackets, no trailing dot, an IP address in one spelling: what policy saw is what is dialled. */
   readonly host: string;
   /** 1 to 65535. */
   readonly port: number;

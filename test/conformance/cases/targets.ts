@@ -42,6 +42,13 @@ export const targets: Topic = {
     ),
     passes('an IPv4 address is a host', U, at('http://192.0.2.1/'), host('192.0.2.1')),
     passes('an IPv6 address in brackets is a host', U, at('http://[2001:DB8::1]:81/'), host('[2001:db8::1]:81')),
+    passes('an IPv6 address has one spelling', 'RFC 5952', at('http://[2001:db8:0:0::1]/'), host('[2001:db8::1]')),
+    passes(
+      'IPv4 in an IPv6 spelling is IPv4',
+      'RFC 4291 section 2.5.5.2',
+      at('http://[::ffff:c000:201]/'),
+      host('192.0.2.1'),
+    ),
     passes(
       'OPTIONS for an empty path asks for "*"',
       `${S}.4`,

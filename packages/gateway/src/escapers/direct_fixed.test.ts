@@ -39,8 +39,7 @@ function direct(fields: object, answers: Record<string, string[]> = {}): Escaper
 const open = { egress_allow: [{ network: '127.0.0.0/8', ports: [echo.port] }] };
 
 async function connect(escaper: Escaper, host: string, purpose: 'tunnel' | 'forward' = 'tunnel', port = echo.port) {
-  const literal = /^[0-9.]+$/.test(host) || host.includes(':');
-  const session = testSession(host, { port, literal, purpose });
+  const session = testSession(host, { port, purpose });
   return escaper.connect(session.target, session, purpose);
 }
 

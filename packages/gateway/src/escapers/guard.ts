@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
-import { type Ip, PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
+import { embeddedIpv4, type Ip, PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
 
 /**
  * The egress guard: which IP addresses may be dialled. It sees addresses after resolution, never names, and what it
@@ -67,20 +67,10 @@ const refusedV6: readonly (readonly [string, string])[] = [
 const table = new PrefixTable<string>();
 for (const [network, what] of [...refusedV4, ...refusedV6]) table.add(parseCidr(network), what);
 
-const NAT64 = 0x0064ff9bn << 64n;
-const LOW = 0xffffffffn;
-
-/** The IPv4 address that a translating IPv6 address leads to: NAT64 (RFC 6052), 6to4 (RFC 3056); else undefined. */
-function embedded(ip: bigint): number | undefined {
-  if (ip >> 32n === NAT64) return Number(ip & LOW);
-  if (ip >> 112n === 0x2002n) return Number((ip >> 80n) & LOW);
-  return undefined;
-}
-
 /** Why an address is refused by default: loopback, private, metadata, …; '' when it is a public one. */
 export function classify(ip: Ip): string {
   if (typeof ip === 'bigint') {
-    const inner = embedded(ip);
+    const inner = embeddedIpv4(ip);
     if (inner !== undefined) return classify(inner);
   }
   return table.get(ip) ?? '';

@@ -53,7 +53,7 @@ function parent(port: number, fields: object = {}): Escaper {
 }
 
 async function tunnel(escaper: Escaper, host = 'site.example', port = 443): Promise<Egress> {
-  const session = testSession(host, { port, literal: host.includes(':') || /^[\d.]+$/.test(host) });
+  const session = testSession(host, { port });
   return escaper.connect(session.target, session, 'tunnel');
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
 import { defineEscaper, type Egress, type Escaper, Name, type Ref, type Target } from '../kind.ts';
+import { nat64Ipv4 } from '../match/ip.ts';
 import {
   checkRules,
   HostRules,
@@ -59,9 +60,15 @@ class RouteUpstream implements Escaper {
     return this.#choose(target, session.tenant).connect(target, session, purpose, fresh);
   }
 
-  #choose({ host, literal }: Target, tenant: string): Escaper {
-    const own = this.#tables.size < 2 ? undefined : this.#tables.get(tenant)?.find(host, literal);
-    const rule = own ?? this.#global.find(host, literal);
+  #choose(target: Target, tenant: string): Escaper {
+    const { host, literal } = target;
+    const own = this.#tables.size < 2 ? undefined : this.#tables.get(tenant);
+    const rule =
+      own?.find(host, literal) ??
+      this.#global.find(host, literal) ??
+      // A NAT64 address is the same host as the IPv4 address in it, and goes the same way.
+      own?.findEmbedded(target, nat64Ipv4) ??
+      this.#global.findEmbedded(target, nat64Ipv4);
     return rule === undefined ? this.#fallback : this.#next[rule]!;
   }
 

@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { canonicalIpv6 } from '@arcus/protocol/http1/target.ts';
 
 /** An IP address as a number: IPv4 as `number`, IPv6 as `bigint`. IPv4-mapped IPv6 is its IPv4 address. */
 export type Ip = number | bigint;
@@ -61,8 +62,19 @@ export function canonicalIp(text: string): string | null {
   const ip = parseIp(text);
   if (ip === null) return null;
   if (typeof ip === 'number') return formatIpv4(ip);
-  return new URL(`http://[${text}]/`).hostname.slice(1, -1);
+  return canonicalIpv6(text);
 }
+
+const NAT64 = 0x0064ff9bn << 64n;
+const SIX_TO_FOUR = 0x2002n;
+
+/** The IPv4 address that a translator leads to: 64:ff9b::/96 (RFC 6052). It is the same host. Else undefined. */
+export const nat64Ipv4 = (ip: bigint): number | undefined =>
+  ip >> 32n === NAT64 ? Number(ip & 0xffffffffn) : undefined;
+
+/** As `nat64Ipv4`, or the address whose router a 6to4 address leads to (RFC 3056): its traffic goes there first. */
+export const embeddedIpv4 = (ip: bigint): number | undefined =>
+  ip >> 112n === SIX_TO_FOUR ? Number((ip >> 80n) & 0xffffffffn) : nat64Ipv4(ip);
 
 /** A network: its first address and how many leading bits are fixed. */
 export interface Cidr {

@@ -1,8 +1,9 @@
 /** Rules that choose by host: shared by routers and policies, so that the same words mean the same everywhere. */
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
+import type { Target } from '../kind.ts';
 import { normalizeHost } from './host.ts';
-import { canonicalIp, PrefixTable, parseCidr, parseIp } from './ip.ts';
+import { canonicalIp, formatIpv4, PrefixTable, parseCidr, parseIp } from './ip.ts';
 import { RegexList } from './regex.ts';
 
 export const matchers = ['exact_match', 'child_match', 'subnet_match', 'regex_match'] as const;
@@ -57,17 +58,12 @@ export class HostRules<V> {
     return existing;
   }
 
-  /** `host` as in Target: lower case, no brackets, no trailing dot. */
+  /** `host` as in Target. */
   find(host: string, literal: boolean): V | undefined {
     let found = this.#exact.get(host);
     if (found !== undefined) return this.#hit(found, 'exact_match', host);
     if (literal) {
       const ip = parseIp(host);
-      if (typeof ip === 'bigint' || host.includes(':')) {
-        const spelled = canonicalIp(host) ?? host;
-        found = this.#exact.get(spelled);
-        if (found !== undefined) return this.#hit(found, 'exact_match', spelled);
-      }
       if (ip !== null && this.#subnets.size > 0) {
         found = this.#subnets.get(ip);
         if (found !== undefined) return this.#hit(found, 'subnet_match', host);
@@ -83,6 +79,17 @@ export class HostRules<V> {
     }
     const regex = this.#regexes.find(host);
     return regex === undefined ? undefined : this.#hit(regex.value, 'regex_match', regex.pattern);
+  }
+
+  /**
+   * The value of the IPv4 address that `target` contains as an IPv6 address: a rule for the one must not be got around
+   * with the other. Not a part of `find`: 6to4 leads to another host, so it must open nothing that is closed.
+   */
+  findEmbedded({ host, literal }: Target, embedded: (ip: bigint) => number | undefined): V | undefined {
+    if (!literal || !host.includes(':')) return undefined;
+    const ip = parseIp(host);
+    const inner = typeof ip === 'bigint' ? embedded(ip) : undefined;
+    return inner === undefined ? undefined : this.find(formatIpv4(inner), true);
   }
 
   #hit(value: V, matched: Matcher, pattern: string): V {

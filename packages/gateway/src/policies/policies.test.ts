@@ -14,7 +14,7 @@ type Without<T> = T extends unknown ? Omit<T, 'name'> : never;
 const policy = (fields: Without<Input>): Policy =>
   testGraph({ policies: [{ name: 'p', ...fields } as Input] }, test.services).policies[0]!;
 
-const to = (host: string) => testSession(host, { literal: host.includes(':') || /\.\d+$/.test(host) });
+const to = (host: string) => testSession(host);
 
 describe('url_filter', () => {
   it('blocks a site and all below it, and names the rule', () => {
@@ -76,6 +76,43 @@ describe('url_filter', () => {
     });
     assert.equal(p.check(to('xn--bcher-kva.example'))?.action, 'block');
     assert.equal(p.check(to('up.example'))?.action, 'block');
+  });
+
+  it('blocks an IP address in all its spellings, whatever kind of rule names it', () => {
+    const p = policy({
+      type: 'url_filter',
+      rules: [
+        { exact_match: ['198.51.100.7', '2001:db8:0::1'], action: 'block' },
+        { regex_match: ['^192\\.0\\.2\\.', '^2001:db8:2::'], action: 'block' },
+      ],
+    });
+    for (const host of [
+      ...['198.51.100.7', '::ffff:198.51.100.7', '::ffff:c633:6407', '0:0:0:0:0:FFFF:198.51.100.7'],
+      ...['192.0.2.4', '::ffff:192.0.2.4', '::ffff:c000:204'],
+      ...['2001:db8::1', '2001:DB8:0:0:0:0:0:1', '2001:db8:2:0::1', '2001:0db8:2::1'],
+      ...['64:ff9b::198.51.100.7', '64:ff9b::c000:204', '2002:c633:6407::1', '2002:c000:204:5::'],
+    ]) {
+      assert.equal(p.check(to(host))?.action, 'block', host);
+    }
+    for (const host of ['198.51.100.8', '64:ff9b::198.51.100.8', '2002:c633:6408::1', '::198.51.100.7']) {
+      assert.equal(p.check(to(host)), null, host);
+    }
+  });
+
+  it('lets nobody through because of the IPv4 address in an IPv6 address', () => {
+    const p = policy({
+      type: 'url_filter',
+      default: 'block',
+      rules: [
+        { exact_match: ['198.51.100.7', '64:ff9b::192.0.2.4', '2002:c633:6409::1'], action: 'allow' },
+        { exact_match: '192.0.2.4', action: 'block' },
+      ],
+    });
+    assert.equal(p.check(to('::ffff:198.51.100.7')), null, 'the same address');
+    assert.equal(p.check(to('2002:c633:6409::1')), null);
+    for (const host of ['64:ff9b::198.51.100.7', '2002:c633:6407::1'])
+      assert.equal(p.check(to(host))?.rule, 'default', host);
+    assert.equal(p.check(to('64:ff9b::192.0.2.4'))?.rule, 'exact_match 192.0.2.4', 'no has the last word');
   });
 
   it('answers an evil expression on an evil host in linear time', () => {

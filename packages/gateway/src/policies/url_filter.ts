@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
 import { definePolicy, type Policy, type Verdict } from '../kind.ts';
+import { embeddedIpv4 } from '../match/ip.ts';
 import { checkRules, HostRules, hostMatchers, patternCount, type RuleTables, tablesOf } from '../match/rules.ts';
 import type { Session } from '../session.ts';
 import { policyFields } from './common.ts';
@@ -38,9 +39,17 @@ class UrlFilter implements Policy {
 
   check(session: Session): Verdict | null {
     const { host, literal } = session.target;
+    // IPv4 inside of IPv6 closes, and opens nothing: what is allowed must be meant.
+    const inner = this.#table.findEmbedded(session.target, embeddedIpv4);
+    const objection = inner === undefined ? null : this.#verdict(inner);
+    if (objection !== null) return objection;
     const found = this.#table.find(host, literal);
-    if (found === undefined) return this.#fallback;
-    const { action, id, redirect_url } = this.#rules[found]!;
+    return found === undefined ? this.#fallback : this.#verdict(found);
+  }
+
+  /** Of the rule that was found last. */
+  #verdict(index: number): Verdict | null {
+    const { action, id, redirect_url } = this.#rules[index]!;
     if (action === 'allow') return null;
     return {
       action,

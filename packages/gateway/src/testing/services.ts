@@ -1,3 +1,5 @@
+import { isRefused } from '@arcus/protocol/http1/request.ts';
+import { parseAuthority } from '@arcus/protocol/http1/target.ts';
 import type { Services } from '../services.ts';
 import type { Decision, Session } from '../session.ts';
 import { Stats } from '../stats.ts';
@@ -31,8 +33,10 @@ export function testServices(): TestServices {
 }
 
 /** A session as kinds see it: a tunnel from 192.0.2.1 to `host` port 443 unless told otherwise. */
-export function testSession(host: string, more: Partial<Session> & { literal?: boolean; port?: number } = {}): Session {
-  const { literal = false, port = 443, ...rest } = more;
+export function testSession(host: string, more: Partial<Session> & { port?: number } = {}): Session {
+  const { port = 443, ...rest } = more;
+  const target = parseAuthority(host.includes(':') ? `[${host}]` : host, port);
+  if (isRefused(target)) throw new Error(`${host}: ${target.reason}`);
   return {
     tenant: 'test',
     version: 1,
@@ -40,7 +44,7 @@ export function testSession(host: string, more: Partial<Session> & { literal?: b
     client: '192.0.2.1',
     purpose: 'tunnel',
     method: 'CONNECT',
-    target: { host, port, literal, key: `${host}:${port}` },
+    target,
     path: '',
     via: '1.1 test',
     user: '',

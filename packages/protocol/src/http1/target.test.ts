@@ -13,7 +13,13 @@ describe('an authority', () => {
       ['xn--bcher-kva.example', 'xn--bcher-kva.example', 80, false, 'xn--bcher-kva.example'],
       ['192.0.2.1:81', '192.0.2.1', 81, true, '192.0.2.1:81'],
       ['[2001:DB8::1]', '2001:db8::1', 80, true, '[2001:db8::1]'],
-      ['[::ffff:192.0.2.1]:443', '::ffff:192.0.2.1', 443, true, '[::ffff:192.0.2.1]:443'],
+      ['[2001:DB8:0:0:0:0:0:1]', '2001:db8::1', 80, true, '[2001:db8::1]'],
+      ['[2001:db8:0:0:1:0:0:1]', '2001:db8::1:0:0:1', 80, true, '[2001:db8::1:0:0:1]'],
+      ['[::ffff:192.0.2.1]:443', '192.0.2.1', 443, true, '192.0.2.1:443'],
+      ['[::FFFF:c000:201]', '192.0.2.1', 80, true, '192.0.2.1'],
+      ['[0:0:0:0:0:ffff:0:7]', '0.0.0.7', 80, true, '0.0.0.7'],
+      ['[::ffff:0:192.0.2.1]', '::ffff:0:c000:201', 80, true, '[::ffff:0:c000:201]'],
+      ['[::192.0.2.1]', '::c000:201', 80, true, '[::c000:201]'],
     ] as const) {
       const key = `${host.includes(':') ? `[${host}]` : host}:${port}`;
       assert.deepEqual(parseAuthority(text, 80), { host, port, literal, key, text: written });

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { type Refused, refuse } from './fields.ts';
 import { codeAt, every, HOST } from './grammar.ts';
 
-/** Where a request wants to go. `host`: lower case, no brackets, no trailing dot. */
+/** Where a request wants to go. `host`: lower case, no brackets, no trailing dot, an IP address in one spelling. */
 export interface Authority {
   readonly host: string;
   readonly port: number;
@@ -15,10 +15,21 @@ export interface Authority {
   readonly text: string;
 }
 
+const MAPPED = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/;
+
+/** The one spelling of an IPv6 address without a zone id (RFC 5952); an IPv4-mapped one is written as IPv4. */
+export function canonicalIpv6(text: string): string {
+  const spelled = new URL(`http://[${text}]/`).hostname.slice(1, -1);
+  const mapped = MAPPED.exec(spelled);
+  if (mapped === null) return spelled;
+  const [high, low] = [Number.parseInt(mapped[1]!, 16), Number.parseInt(mapped[2]!, 16)];
+  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
+}
+
 /**
  * `host[:port]`, digits only, 1 to 65535. Userinfo, percent-encoding, zone ids, empty labels and numbers that only
  * look like an IPv4 address ("127.1", "0x7f.1", "2130706433") are refused: every part of the system must mean the
- * same host. `defaultPort` 0 makes the port mandatory (CONNECT, RFC 9110 section 9.3.6).
+ * same host. IPv6 is spelled as RFC 5952 says, IPv4-mapped IPv6 as the IPv4 address that it is. `defaultPort` 0 makes the port mandatory (CONNECT, RFC 9110 section 9.3.6).
  */
 export function parseAuthority(text: string, defaultPort: number): Authority | Refused {
   let host: string;
@@ -28,6 +39,7 @@ export function parseAuthority(text: string, defaultPort: number): Authority | R
     const close = text.indexOf(']');
     host = text.slice(1, close).toLowerCase();
     if (close < 0 || isIP(host) !== 6 || host.includes('%')) return refuse('not an IPv6 address in brackets');
+    host = canonicalIpv6(host);
     rest = text.slice(close + 1);
     literal = true;
   } else {
