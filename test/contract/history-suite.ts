@@ -194,6 +194,22 @@ export function historySuite(database: string, newDatabase: NewDatabase): void {
       ok(await api.call('POST', `${base}/rollback`, { body: { version: 4 } }));
     });
 
+    test('a rollout is kept as long as its release', async (t) => {
+      let now = Date.now();
+      const api = await open(t, { now: () => now, retention: { kept: 1, days: 365 } });
+      ok(await api.call('PUT', `${base}/escapers/e2?publish=hold`, { body: deny }), 201);
+      ok(await api.call('POST', `${base}/rollouts`, { body: {} }), 201);
+      ok(await api.call('POST', `${base}/rollouts/current/promote`));
+      now += 11 * MINUTE;
+      await api.app.context.retention.sweep();
+      assert.equal((await api.call('GET', `${base}/rollouts`)).body.items.length, 1);
+      await release(api, 'e3');
+      now += 11 * MINUTE;
+      await api.app.context.retention.sweep();
+      assert.deepEqual((await api.call('GET', `${base}/rollouts`)).body.items, []);
+      assert.equal(await api.db.client.rolloutEvent.count(), 0);
+    });
+
     test('a release goes by age only after another took its place that long ago', async (t) => {
       let now = Date.now();
       const api = await open(t, { now: () => now, retention: { kept: 100, days: 30 } });

@@ -94,6 +94,23 @@ for (const [name, fresh] of Object.entries(databases)) {
       assert.deepEqual((await head(api)).placement, { any: [{ site: 'nowhere' }, { site: 'b' }] });
     });
 
+    test('a tenant that moves while a release is rolled out is waited for with what each worker shall run', async (t) => {
+      const api = await open(t);
+      const { workers } = await fleet(t, api.store, sites);
+      await api.call('POST', '/tenants', { body: { tenant_id: 'acme', ...tenant, placement: { site: 'a' } } });
+      for (const id of ['b1', 'b2']) workers.get(id)!.dead = true;
+      await place(api, { site: 'b' });
+      await api.call('POST', '/tenants/acme/escapers?publish=hold', { body: { name: 'no', type: 'dummy_deny' } });
+      const rollout = { labels: { site: 'b' }, bake_seconds: 600 };
+      assert.equal((await api.call('POST', '/tenants/acme/rollouts', { body: rollout })).status, 201);
+      for (const version of [1, 2]) {
+        for (const id of ['b1', 'b2']) await workers.get(id)!.lease.report(new Map([['acme', { applied: version }]]));
+        await api.app.context.mover.turn();
+        const { placement, rollout } = await head(api);
+        assert.deepEqual([placement!.any.length, rollout?.version], [version === 1 ? 2 : 1, 2]);
+      }
+    });
+
     test('from some workers to all and back, and a change of mind on the way', async (t) => {
       const api = await open(t);
       const { runs } = await fleet(t, api.store, sites);

@@ -8,7 +8,7 @@ export const problemTable = {
   forbidden: [403, 'This token may not do that'],
   not_found: [404, 'There is no such thing'],
   method_not_allowed: [405, 'This method is not offered here'],
-  conflict: [409, 'It exists already'],
+  conflict: [409, 'It does not go with what is there now'],
   release_refused: [409, 'The release is stored, and at least one worker refused it'],
   precondition_failed: [412, 'It was changed by somebody else'],
   too_large: [413, 'The body is too large'],

@@ -14,7 +14,9 @@ const byStatus = new Map<number, ProblemCode>([
 export function errors(app: FastifyInstance): void {
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error as Error);
-    if (problem.status >= 500) request.log.error({ err: error }, 'request failed');
+    // Workers that have not answered in time: nothing failed here, and the answer says who.
+    if (problem.code === 'release_unacknowledged') request.log.warn({ reason: problem.message }, problem.code);
+    else if (problem.status >= 500) request.log.error({ err: error }, 'request failed');
     else request.log.debug({ code: problem.code, reason: problem.message }, 'request refused');
     // What is left of the body is not read.
     if (problem.code === 'too_large') reply.header('connection', 'close');

@@ -140,7 +140,7 @@ export class Retention {
       if (this.#closed) return { releases: doomed.length - rest.length, blobs: 0 };
       const versions = rest.splice(0, RELEASES);
       await store.deleteManifests(tenant_id, versions);
-      await db.write((tx) => tx.release.deleteMany({ where: { tenant_id, version: { in: versions } } }));
+      await db.write((tx) => forget(tx, tenant_id, versions));
     }
     await store.deleteManifests(tenant_id, rest);
     return { releases: doomed.length, blobs: await this.#collect(await this.#disown(tenant_id, rest)) };
@@ -194,7 +194,7 @@ export class Retention {
     const seen = name(named, await read(db.client, { notIn: versions }));
     return db.write(async (tx) => {
       await lock(db, tx, tenant_id);
-      await tx.release.deleteMany({ where: { tenant_id, version: { in: versions } } });
+      await forget(tx, tenant_id, versions);
       const all = new Set(named);
       name(all, await read(tx, { gt: seen }));
       const owned = await tx.blobOwner.findMany({ where: { tenant_id }, select: { sha256: true } });
@@ -282,6 +282,13 @@ function name(named: Set<string>, releases: readonly { version: number; manifest
     for (const section of sections) for (const sha256 of section.blobs) named.add(sha256);
   }
   return releases.at(-1)?.version ?? 0;
+}
+
+/** These releases, and how they were rolled out. */
+async function forget(tx: Tx, tenant_id: string, versions: number[]): Promise<void> {
+  const where = { tenant_id, version: { in: versions } };
+  await tx.rollout.deleteMany({ where });
+  await tx.release.deleteMany({ where });
 }
 
 /** The tenant makes no release meanwhile. SQLite has one writer at a time anyway. */

@@ -2,11 +2,12 @@
  * Ends moves of tenants: one that shall run elsewhere runs at both places until the workers that it enters have
  * answered; then its head names the new place alone, and the workers that it leaves let its sessions end.
  */
-import { matches } from '@arcus/control/chosen.ts';
+import { chosen, matches } from '@arcus/control/chosen.ts';
 import type { Labels } from '@arcus/control/release.ts';
 import { Prisma } from '../../db/open.ts';
 import type { Context } from '../../deps.ts';
 import { audit } from '../audit/record.ts';
+import { wantedHead } from '../releases/head.ts';
 import { moveHeadRow, withTenant } from '../releases/move.ts';
 import type { TenantRow } from '../releases/state.ts';
 
@@ -58,12 +59,19 @@ export class Mover {
 
   /** Why the move is over; null while it is not. */
   async #arrived(row: TenantRow): Promise<string | null> {
-    const { store, fleet, now } = this.#context;
+    const { db, store, fleet, now } = this.#context;
     const labels = (row.placement ?? {}) as Labels;
-    const [known, statuses] = await Promise.all([fleet.workers(), store.listStatus(row.tenant_id)]);
+    const [known, statuses, wanted] = await Promise.all([
+      fleet.workers(),
+      store.listStatus(row.tenant_id),
+      wantedHead(db.client, row.tenant_id),
+    ]);
+    if (!wanted) return null;
     const entered = known.filter((worker) => worker.alive && matches(labels, worker.record.labels));
-    // Nowhere to go: it stays where it is.
-    const ready = entered.filter(({ record }) => statuses.get(record.id)?.applied === row.stable_version);
+    // Each runs what it shall, which need not be the stable release. Nowhere to go: it stays where it is.
+    const ready = entered.filter(
+      ({ record }) => statuses.get(record.id)?.applied === chosen(wanted.head, record)?.version,
+    );
     if (ready.length === 0) return null;
     if (ready.length === entered.length) return `${ready.length} workers have it`;
     if (now() - row.moved_at!.getTime() < PATIENCE_MS) return null;
