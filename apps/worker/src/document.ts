@@ -1,5 +1,5 @@
 import { type CompileDeps, compileSliced, type Graph } from '@arcus/gateway/compile.ts';
-import { configOf, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
+import { type AnyObject, type Before, configOf, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
 import { FaultError } from '@arcus/gateway/fault.ts';
 import { faultsOf } from '@arcus/gateway/issues.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
@@ -26,7 +26,9 @@ export async function compileDocument(
     throw new FaultError([{ pointer: '/tenant/tenant_id', code: 'wrong_tenant', message }]);
   }
   try {
-    const { entries, faults } = await runSliced(parseEntries(outer.data.config));
+    const before: Before = (family, name) =>
+      (previous?.config[family] as readonly AnyObject[] | undefined)?.find((object) => object.name === name);
+    const { entries, faults } = await runSliced(parseEntries(outer.data.config, before));
     if (faults.length > 0) throw new FaultError(faults);
     // The loader keeps the document's parts for the next release: from now on as they were parsed, which is not done
     // twice then, and in memory once. Whoever shares them would get the same.

@@ -1,6 +1,6 @@
 import { type AnyObject, type Config, configOf, type Entry, kindOf, parseEntries } from './config.ts';
 import { type Fault, pointer } from './fault.ts';
-import { families, type Kind, type ListenAddress, type Made, type Ref } from './kind.ts';
+import { type Family, families, type Kind, type ListenAddress, type LiveObject, type Made, type Ref } from './kind.ts';
 import { canonicalIp } from './match/ip.ts';
 import { buildOrder, type Node, nodeKey } from './order.ts';
 import { writeOnlyFields } from './secrets.ts';
@@ -64,15 +64,16 @@ export interface Compiling {
   /** Objects that the same check has passed before, alone. */
   readonly checked: ReadonlySet<AnyObject>;
   readonly made: Made;
+  /** What an object was in the graph that is replaced, which has passed the same check. */
+  readonly before: (family: Family, name: string) => { object: LiveObject; config: AnyObject } | undefined;
 }
 
 export function* checking(
   entries: readonly Entry[],
   tenant: string,
   options: CheckOptions,
-  { checked, made }: Partial<Compiling> = {},
+  { checked, made, before }: Partial<Compiling> = {},
 ): Steps<Fault[]> {
-  const context = { tenant, ...(made && { made }) };
   const faults: Fault[] = [];
   const at = (e: { family: string; index: number }) => pointer(e.family, e.index);
   const named = new Map<string, Entry>();
@@ -93,13 +94,15 @@ export function* checking(
     const { object } = e;
     const kind = kindOf(e.family, object.type) as Kind;
     const passed = checked?.has(object) ?? false;
-    const own = passed ? [] : (kind.check?.(object, context) ?? []);
+    const known = before?.(e.family, object.name);
+    const previous = known?.object.type === object.type ? known.object : undefined;
+    const own = passed ? [] : (kind.check?.(object, { tenant, made, previous }) ?? []);
     for (const fault of own) {
       if (fault) faults.push({ ...fault, pointer: at(e) + fault.pointer });
       else yield;
     }
     if (!passed && (options.stored ?? true)) {
-      for (const field of writeOnlyFields(e.family, object)) {
+      for (const field of yield* writeOnlyFields(e.family, object, previous && known?.config)) {
         const message = 'must not be stored in clear; send it to the API, which keeps only a hash';
         faults.push({ pointer: at(e) + field, code: 'clear_secret', message });
       }

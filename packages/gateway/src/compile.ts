@@ -154,8 +154,9 @@ function* compiling(
     if (before && object && (yield* comparing(before.config, object))) unchanged.add(object);
     yield;
   }
+  const before = (family: Family, name: string) => old?.held.get(nodeKey(family, name));
   const options = deps.stored === undefined ? {} : { stored: deps.stored };
-  const faults = yield* checking(entries, info.tenant_id, options, { checked: unchanged, made });
+  const faults = yield* checking(entries, info.tenant_id, options, { checked: unchanged, made, before });
   if (faults.length > 0) throw new FaultError(faults);
 
   const graph = new CompiledGraph(info, version, config, deps.services);

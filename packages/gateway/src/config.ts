@@ -107,8 +107,11 @@ export interface Parsed {
   readonly faults: Fault[];
 }
 
+/** What an object was in the release before, as it was parsed. */
+export type Before = (family: Family, name: string) => AnyObject | undefined;
+
 /** Parses object by object, so that one fault hides no other. */
-export function* parseEntries(input: unknown): Steps<Parsed> {
+export function* parseEntries(input: unknown, before?: Before): Steps<Parsed> {
   const entries: Entry[] = [];
   const faults: Fault[] = [];
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
@@ -129,7 +132,7 @@ export function* parseEntries(input: unknown): Steps<Parsed> {
       continue;
     }
     for (const [index, value] of list.entries()) {
-      const { object, faults: found } = yield* parseObjectSteps(family, value);
+      const { object, faults: found } = yield* parseObjectSteps(family, value, before);
       for (const f of found) faults.push({ ...f, pointer: pointer(family, index) + f.pointer });
       const name = (value as { name?: unknown } | null)?.name;
       entries.push({ family, index, object, name: Name.safeParse(name).success ? (name as string) : '' });
@@ -147,7 +150,11 @@ export function parseObject<F extends Family>(
   return run(parseObjectSteps(family, input)) as { object: Config[F][number] | null; faults: Fault[] };
 }
 
-function* parseObjectSteps(family: Family, input: unknown): Steps<{ object: AnyObject | null; faults: Fault[] }> {
+function* parseObjectSteps(
+  family: Family,
+  input: unknown,
+  before?: Before,
+): Steps<{ object: AnyObject | null; faults: Fault[] }> {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     return { object: null, faults: [{ pointer: '', code: 'invalid_type', message: 'must be an object' }] };
   }
@@ -164,7 +171,9 @@ function* parseObjectSteps(family: Family, input: unknown): Steps<{ object: AnyO
           ] as const);
     return { object: null, faults: [{ pointer: '/type', code, message: `type ${what}; known: ${known}` }] };
   }
-  return yield* parseInSteps(kind.config as z.ZodObject, input as Record<string, unknown>);
+  return yield* parseInSteps(kind.config as z.ZodObject, input as Record<string, unknown>, () =>
+    before?.(family, (input as { name?: unknown }).name as string),
+  );
 }
 
 /** The config of entries that all were parsed. */

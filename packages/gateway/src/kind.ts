@@ -228,7 +228,12 @@ export interface Kind<F extends Family = Family, C extends z.ZodType = z.ZodType
 export interface CheckContext {
   readonly tenant: string;
   /** Set where `create` follows: what was made on the way need not be made twice. */
-  readonly made?: Made;
+  readonly made?: Made | undefined;
+  /**
+   * The object of this family, type and name in the graph that is replaced: what of its config is the same, the very
+   * same objects, has passed this check.
+   */
+  readonly previous?: LiveObject | undefined;
 }
 
 /** Of one compile: what a kind's `check` leaves for its `create`, by what it was made from. It may be missing. */

@@ -3,6 +3,7 @@ import type { AnyObject } from './config.ts';
 import { type Fault, pointer } from './fault.ts';
 import { faultsOf } from './issues.ts';
 import type { Steps } from './slices.ts';
+import { changed } from './window.ts';
 
 /** Lists longer than this are parsed in parts. */
 const PART = 500;
@@ -11,14 +12,18 @@ const PART = 500;
 const outputs = new WeakMap<object, z.ZodObject>();
 /** Items of long lists, as they were given and as they were parsed: most of a list that changes stays. */
 const items = new WeakMap<z.ZodArray, WeakMap<object, unknown>>();
+/** A long list as it was parsed -> as it was given. */
+const sources = new WeakMap<object, readonly unknown[]>();
 
 /**
  * As `schema.safeParse(input)`, with pauses between the parts of long lists: a policy of 100,000 rules or a group of
- * 100,000 users must not hold the event loop.
+ * 100,000 users must not hold the event loop. `before` gives what the same object was parsed to in the release before:
+ * of long lists only what changed is parsed again.
  */
 export function* parseInSteps(
   schema: z.ZodObject,
   input: Record<string, unknown>,
+  before?: () => AnyObject | undefined,
 ): Steps<{ object: AnyObject | null; faults: Fault[] }> {
   if (outputs.get(input) === schema) return { object: input as unknown as AnyObject, faults: [] };
   const long = Object.entries(input).flatMap(([key, list]) => {
@@ -30,14 +35,20 @@ export function* parseInSteps(
   const faults = result.success ? [] : faultsOf(result.error, rest);
   const object = (result.data ?? {}) as Record<string, unknown>;
   for (const { key, list, array } of long) {
-    const parsed: unknown[] = [];
-    for (let from = 0; from < list.length; from += PART) {
-      const part = list.slice(from, from + PART);
-      const { data, error } = parsePart(array, part);
+    const old = before?.() as Record<string, unknown> | undefined;
+    const known = old && outputs.get(old) === schema ? (old[key] as unknown[]) : [];
+    const source = sources.get(known);
+    const part = source ? changed(source, list) : { from: 0, before: 0, after: list.length };
+    let parsed = known.slice(0, part.from);
+    for (let from = part.from; from < part.after; from += PART) {
+      const some = list.slice(from, Math.min(from + PART, part.after));
+      const { data, error } = parsePart(array, some);
       if (data) for (const item of data) parsed.push(item);
-      else faults.push(...faultsOf(error!, part).map((f) => ({ ...f, pointer: moved(f.pointer, key, from) })));
+      else faults.push(...faultsOf(error!, some).map((f) => ({ ...f, pointer: moved(f.pointer, key, from) })));
       yield;
     }
+    if (source) parsed = parsed.concat(known.slice(part.before));
+    sources.set(parsed, list);
     object[key] = parsed;
   }
   if (faults.length > 0) return { object: null, faults };

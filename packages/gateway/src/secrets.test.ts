@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { mapSecrets, writeOnlyFields } from './secrets.ts';
+import { run } from './slices.ts';
 
 const group = {
   name: 'staff',
@@ -51,6 +52,6 @@ describe('secrets of a config object', () => {
   });
 
   it('in clear are found', () => {
-    assert.deepEqual(writeOnlyFields('user_groups', group), ['/static_users/2/password']);
+    assert.deepEqual(run(writeOnlyFields('user_groups', group)), ['/static_users/2/password']);
   });
 });

@@ -4,7 +4,10 @@
  */
 import type { z } from 'zod';
 import { kindOf } from './config.ts';
+import { pointer } from './fault.ts';
 import type { Family } from './kind.ts';
+import type { Steps } from './slices.ts';
+import { changed } from './window.ts';
 
 type Mark = 'secret' | 'writeOnly';
 type Plan = { readonly mark: Mark } | { readonly fields: ReadonlyMap<string, Plan> } | { readonly items: Plan } | null;
@@ -93,14 +96,30 @@ export function mapSecrets<T extends object>(
   ) as T;
 }
 
-/** Pointers, relative to the object, of all fields that must not be stored and are there. */
-export function writeOnlyFields(family: Family, object: { readonly type: string }): string[] {
-  const kind = kindOf(family, object.type);
+/**
+ * Pointers, relative to the object, of all fields that must not be stored and are there. `before`: an object of the same
+ * type that has none; items of its lists that are there again, the very same objects, are not looked at.
+ */
+export function* writeOnlyFields(family: Family, object: { readonly type: string }, before?: object): Steps<string[]> {
+  const plan = planOf(kindOf(family, object.type)!.config);
   const found: string[] = [];
-  if (!kind) return found;
-  walk(planOf(kind.config), object, '', '', (mark, value, _place, at) => {
+  const visit = (mark: Mark, value: string, _place: string, at: string) => {
     if (mark === 'writeOnly') found.push(at);
     return value;
-  });
+  };
+  if (plan === null || !('fields' in plan)) return found;
+  for (const [key, field] of plan.fields) {
+    const value = (object as Record<string, unknown>)[key];
+    if (!Array.isArray(value) || field === null || !('items' in field)) {
+      walk(field, value, '', pointer(key), visit);
+      continue;
+    }
+    const known = (before as Record<string, unknown> | undefined)?.[key];
+    const { from, after } = changed(Array.isArray(known) ? known : [], value);
+    for (let i = from; i < after; i++) {
+      walk(field.items, value[i], '', pointer(key, i), visit);
+      if (i % 512 === 511) yield;
+    }
+  }
   return found;
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, describe, it, mock } from 'node:test';
+import { compile } from '../compile.ts';
 import { GatewayError } from '../errors.ts';
+import type { FaultError } from '../fault.ts';
 import type { User, UserGroup } from '../kind.ts';
 import { hashPassword } from '../password.ts';
 import { testGraph } from '../testing/graph.ts';
@@ -83,6 +85,48 @@ describe('a user of a basic group', () => {
     assert.equal(await bad.users.authenticate(login('alice:right')), null);
     const good = group([{ name: 'alice', password_hash: 'sealed:v1:k1:good' }], { unseal });
     assert.equal((await good.users.authenticate(login('alice:right')))?.name, 'alice');
+  });
+});
+
+describe('the users of many releases', () => {
+  it('are those of the last one, with faults as if it were the first', async () => {
+    const token = (password: string) => ({ salt: 's', sha1: sha1('s', password) });
+    const one = group(Array.from({ length: 2000 }, (_, i) => ({ name: `u${i}`, token: token('one') })));
+    const config = one.graph.config.user_groups[0]!;
+    const next = (static_users: object[]) => {
+      const user_groups = [{ ...config, static_users: static_users as typeof config.static_users }];
+      return compile(one.graph.info, 2, { ...one.graph.config, user_groups }, deps, one.graph);
+    };
+    const deps = { services: test.services, unseal: (value: string) => value };
+    const change = [
+      { ...config.static_users[7]!, token: token('two') },
+      { ...config.static_users[9]!, name: 'new' },
+    ];
+    const two = next(config.static_users.toSpliced(7, 3, ...change));
+    const users = two.user_groups.get('staff') as UserGroup;
+    for (const right of ['u6:one', 'u7:two', 'new:one', 'u10:one', 'u1999:one']) {
+      assert.equal((await users.authenticate(login(right)))?.name, right.split(':')[0], right);
+    }
+    for (const wrong of ['u7:one', 'u8:one', 'u9:one'])
+      assert.equal(await users.authenticate(login(wrong)), null, wrong);
+
+    const bad = { ...config.static_users[3]!, token: { salt: 's', sha1: 'no' } };
+    const clear = { name: 'clear', password: 'secret', blocked: false };
+    const faults = (users: object[]) => {
+      try {
+        next(users);
+        return [];
+      } catch (error) {
+        return (error as FaultError).faults.map((f) => `${f.pointer} ${f.code}`);
+      }
+    };
+    assert.deepEqual(faults(config.static_users.toSpliced(3, 1, bad, config.static_users[1500]!, clear)), [
+      '/user_groups/0/static_users/1502/name duplicate_name',
+      '/user_groups/0/static_users/3/token/sha1 bad_hash',
+      '/user_groups/0/static_users/5/password clear_secret',
+    ]);
+    one.graph.retire();
+    two.retire();
   });
 });
 

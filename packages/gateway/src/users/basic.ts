@@ -3,6 +3,7 @@ import { type Fault, pointer } from '../fault.ts';
 import { type BuildContext, defineUserGroup, type User, type UserGroup } from '../kind.ts';
 import { PAUSE } from '../match/rules.ts';
 import { hashPassword, verifyPassword, verifySha1 } from '../password.ts';
+import { type Twice, UserIndex } from './index.ts';
 import { type HashLimiter, limiterOf } from './limiter.ts';
 import { LoginCache, MAX_CREDENTIALS } from './login_cache.ts';
 import { checkUser, GroupUser, isSealed, proofOf, StaticUser } from './user.ts';
@@ -10,19 +11,16 @@ import { checkUser, GroupUser, isSealed, proofOf, StaticUser } from './user.ts';
 class BasicGroup implements UserGroup {
   readonly name: string;
   readonly type = 'basic';
-  readonly #users: ReadonlyMap<string, StaticUser>;
+  readonly users: UserIndex;
   readonly #cache: LoginCache;
   readonly #limiter: HashLimiter;
   readonly #unseal: BuildContext['unseal'];
   /** Checks that run now: the same credentials sent on ten connections are checked once. */
   readonly #running = new Map<string, Promise<User | null>>();
-  /** Does any login cost a slow hash? Then each wrong one must, or time tells which names exist. */
-  readonly #slow: boolean;
 
-  constructor(name: string, users: ReadonlyMap<string, StaticUser>, slow: boolean, ttlMs: number, ctx: BuildContext) {
+  constructor(name: string, users: UserIndex, ttlMs: number, ctx: BuildContext) {
     this.name = name;
-    this.#users = users;
-    this.#slow = slow;
+    this.users = users;
     this.#cache = new LoginCache(ttlMs, ctx.services.now);
     this.#limiter = limiterOf(ctx.services);
     this.#unseal = ctx.unseal;
@@ -51,7 +49,7 @@ class BasicGroup implements UserGroup {
     const text = decodeBasic(credentials);
     const colon = text?.indexOf(':') ?? -1;
     if (text === null || colon < 0) return null;
-    const config = this.#users.get(text.slice(0, colon));
+    const config = this.users.get(text.slice(0, colon));
     if (await this.#isRight(config, text.slice(colon + 1))) {
       const user = new GroupUser(config!, this.name);
       this.#cache.proven(credentials, user, proofOf(config!));
@@ -72,7 +70,8 @@ class BasicGroup implements UserGroup {
       if (sha1 !== null && verifySha1({ salt: token.salt, sha1 }, password)) return true;
     }
     // An unknown user takes as long as a wrong password.
-    if (this.#slow) await this.#limiter.run(this, async () => verifyPassword(await dummyHash(), password));
+    // Does any login cost a slow hash? Then each wrong one must, or time tells which names exist.
+    if (this.users.slow > 0) await this.#limiter.run(this, async () => verifyPassword(await dummyHash(), password));
     else verifySha1({ salt: 'arcus', sha1: '' }, password);
     return false;
   }
@@ -88,7 +87,7 @@ class BasicGroup implements UserGroup {
   }
 
   explain(): string {
-    return `Knows ${this.#users.size} users by name and password.`;
+    return `Knows ${this.users.list.length} users by name and password.`;
   }
 }
 
@@ -141,28 +140,32 @@ export const basic = defineUserGroup({
       ],
     },
   ],
-  *check(config): Generator<Fault | undefined> {
-    const names = new Map<string, number>();
-    for (let i = 0; i < config.static_users.length; i++) {
-      const user = config.static_users[i]!;
-      const first = names.get(user.name);
-      if (first === undefined) names.set(user.name, i);
-      else {
-        const message = `the user "${user.name}" is there twice: /static_users/${first}`;
-        yield { pointer: pointer('static_users', i, 'name'), code: 'duplicate_name', message };
-      }
-      for (const fault of checkUser(user)) yield { ...fault, pointer: pointer('static_users', i) + fault.pointer };
+  *check(config, { made, previous }): Generator<Fault | undefined> {
+    const { static_users: users } = config;
+    const known = previous instanceof BasicGroup ? previous.users : undefined;
+    const faults: Fault[] = [];
+    let [from, end] = [0, 0];
+    const twice = ({ index, first }: Twice) => {
+      const message = `the user "${users[index]!.name}" is there twice: /static_users/${first}`;
+      faults.push({ pointer: pointer('static_users', index, 'name'), code: 'duplicate_name', message });
+    };
+    const steps = UserIndex.of(users, known, twice, (...part) => {
+      [from, end] = part;
+    });
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) yield undefined;
+    made?.set(users, step.value);
+    yield* faults;
+    for (let i = from; i < end; i++) {
+      for (const fault of checkUser(users[i]!)) yield { ...fault, pointer: pointer('static_users', i) + fault.pointer };
       if (i % PAUSE === PAUSE - 1) yield undefined;
     }
   },
   *create(config, ctx): Generator<void, UserGroup> {
-    const users = new Map<string, StaticUser>();
-    let slow = false;
-    for (const user of config.static_users) {
-      users.set(user.name, user);
-      slow ||= user.password_hash !== undefined;
-      if (users.size % PAUSE === 0) yield;
-    }
-    return new BasicGroup(config.name, users, slow, config.auth_cache_seconds * 1000, ctx);
+    const before = ctx.previous();
+    const users =
+      (ctx.made?.get(config.static_users) as UserIndex | undefined) ??
+      (yield* UserIndex.of(config.static_users, before instanceof BasicGroup ? before.users : undefined));
+    return new BasicGroup(config.name, users, config.auth_cache_seconds * 1000, ctx);
   },
 });
