@@ -71,6 +71,43 @@ describe('connections to a site', () => {
     assert.equal(p.size, 0);
   });
 
+  it('are closed at max_age_ms, however long they may be idle', async () => {
+    const { p, stream, egress } = pool({ max_age_ms: 50, idle_timeout_ms: 3_600_000 });
+    egress.release(true);
+    assert.equal(p.size, 1);
+    await until(() => stream.destroyed);
+    assert.equal(p.take('o:80'), null);
+  });
+
+  it('are kept up to max_idle of all: the one idle longest makes room', () => {
+    const { p } = pool({ max_idle: 2 });
+    const streams = ['a', 'b', 'c'].map((key) => {
+      const stream = new MemoryStream('192.0.2.2');
+      p.egress(stream, key, info).release(true);
+      if (key === 'b') p.take('a')!.release(true);
+      return stream;
+    });
+    assert.deepEqual(
+      streams.map((s) => s.destroyed),
+      [false, true, false],
+    );
+    assert.equal(p.size, 2);
+    assert.equal(p.take('b'), null);
+    p.close();
+    assert.equal(p.size, 0);
+  });
+
+  it('are closed before the site does it, where its answers say when', async () => {
+    const { p, stream, egress } = pool({});
+    egress.release(true, 1050);
+    assert.equal(p.size, 1);
+    await until(() => stream.destroyed);
+    assert.equal(p.size, 0);
+    const short = new MemoryStream('192.0.2.2');
+    p.egress(short, 'o:80', info).release(true, 1000);
+    assert.ok(short.destroyed, 'too short to be of use');
+  });
+
   it('carry max_uses requests', () => {
     const { p, stream, egress } = pool({ max_uses: 2 });
     egress.release(true);

@@ -79,8 +79,11 @@ export interface Egress {
   readonly reused: boolean;
   /** Address dialled, `ip:port`, for the log. */
   readonly peer: string;
-  /** Hands the connection back after a forward request: kept for reuse if `reusable`, else destroyed. */
-  release(reusable: boolean): void;
+  /**
+   * Hands the connection back after a forward request: kept for reuse if `reusable`, else destroyed. `openMs`: the peer
+   * has said that it closes the connection when it was idle for so long.
+   */
+  release(reusable: boolean, openMs?: number): void;
 }
 
 export interface Escaper extends LiveObject {

@@ -38,6 +38,12 @@ export const answers: Topic = {
     says('a body with a length', B, ok('hello'), [
       { status: 200, body: 'hello', fields: { via: '1.1 arcus-test', date: DATE } },
     ]),
+    says(
+      'fields of requests mean nothing in it',
+      'RFC 9110 section 7.6.2',
+      ok('hello', 'Max-Forwards: abc', 'Proxy-Authorization: a', 'Proxy-Authorization: b'),
+      [{ status: 200, body: 'hello', fields: { 'max-forwards': 'abc', 'proxy-authorization': null } }],
+    ),
     says('an empty body with a length', B, ok(''), [{ status: 200, body: '' }]),
     says(
       'a chunked body',

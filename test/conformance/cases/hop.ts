@@ -144,6 +144,7 @@ export const hop: Topic = {
       gotOf('TRACE /', 'Max-Forwards: 0'),
     ),
     passes('Max-Forwards of GET goes on as it is', M, get('Max-Forwards: 0'), got('Max-Forwards: 0')),
+    passes('Max-Forwards of GET need not be a number', M, get('Max-Forwards: abc'), got('Max-Forwards: abc')),
     passes(
       'no Max-Forwards is made up',
       'RFC 9110 section 9.3.7',

@@ -72,7 +72,7 @@ export class Forward implements Exchange, StreamReceiver {
     const head = this.#head;
     try {
       if (head.contentLength > this.#context.limits.body_bytes) throw new GatewayError('body_too_large');
-      if (head.maxForwards === 0 && (head.method === 'TRACE' || head.method === 'OPTIONS')) {
+      if (head.maxForwards === 0) {
         const asked = this.#session.vet();
         if (asked instanceof Promise)
           asked.then(
@@ -442,7 +442,7 @@ export class Forward implements Exchange, StreamReceiver {
     const keep = this.#upstreamPersist && this.#requestDone;
     if (keep && (this.#head.boundLogin || this.#response!.boundLogin || egress instanceof PinnedEgress))
       this.#connection.pin(egress, this.#session);
-    else egress.release(keep);
+    else egress.release(keep, openFor(this.#response!));
     this.#connection.next(this.#persist);
   }
 
@@ -501,3 +501,6 @@ export class Forward implements Exchange, StreamReceiver {
     this.#connection.next(persist);
   }
 }
+
+const openFor = ({ keepAliveTimeout }: ResponseHead): number | undefined =>
+  keepAliveTimeout < 0 ? undefined : keepAliveTimeout * 1000;

@@ -28,10 +28,7 @@ export function requestText(
   text += ` HTTP/1.1\r\nHost: ${authority}\r\n${head.kept}`;
   if (head.chunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (head.contentLength >= 0) text += `Content-Length: ${head.contentLength}\r\n`;
-  if (head.maxForwards >= 0) {
-    const counts = head.method === 'TRACE' || head.method === 'OPTIONS';
-    text += `Max-Forwards: ${counts ? head.maxForwards - 1 : head.maxForwards}\r\n`;
-  }
+  if (head.maxForwards > 0) text += `Max-Forwards: ${head.maxForwards - 1}\r\n`;
   if (context.forwardedFor !== 'remove') text += forwardedLines(head, context.forwardedFor, client);
   if (upgrade !== '') text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
   return `${text}${viaLine(context.via, head.minor)}${egress.headers}\r\n`;

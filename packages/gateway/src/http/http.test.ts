@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, describe, it } from 'node:test';
 import { startOrigin, startRawOrigin } from '@arcus/testkit/origin.ts';
+import { freePort } from '@arcus/testkit/port.ts';
 import { RawClient } from '@arcus/testkit/raw-client.ts';
 import { until } from '@arcus/testkit/until.ts';
 import type { Auditor, Policy } from '../kind.ts';
@@ -82,6 +83,21 @@ describe('forward requests', () => {
     assert.equal(p.sessions(), 0);
   });
 
+  it('leave no connection behind that the site is about to close', async () => {
+    for (const [fields, kept] of [
+      ['Keep-Alive: timeout=1, max=100\r\n', 0],
+      ['Keep-Alive: max=100, timeout=60\r\n', 1],
+      ['Keep-Alive: max=100\r\n', 1],
+    ] as const) {
+      const site = await origin({ reply: reply('', fields) });
+      const p = await proxy();
+      const c = await client(p.port);
+      assert.equal((await c.request(`GET http://127.0.0.1:${site.port}/ HTTP/1.1\r\nHost: x\r\n\r\n`)).status, 200);
+      await until(() => p.sessions() === 0);
+      assert.equal(p.pooled(), kept, fields);
+    }
+  });
+
   it('carry bodies both ways, whatever their size and framing', async () => {
     const big = Buffer.alloc(3_000_000, 'x');
     const site = await startOrigin({ answer: (request) => ({ body: request.body }) });
@@ -127,7 +143,7 @@ describe('forward requests', () => {
     const html = await c.readResponse();
     assert.equal(html.status, 502);
     assert.match(html.headers['content-type']!, /html/);
-    await c.send('GET http://127.0.0.1:1/ HTTP/1.1\r\nHost: x\r\n\r\n');
+    await c.send(`GET http://127.0.0.1:${await freePort()}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
     const plain = await c.readResponse();
     assert.equal(plain.status, 502);
     assert.match(plain.text, /connect_failed/);

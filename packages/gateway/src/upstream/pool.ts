@@ -6,12 +6,22 @@ import { type Wheel, WheelEntry } from '../wheel.ts';
 export const poolConfig = z
   .strictObject({
     max_idle_per_origin: z.int().min(0).max(10_000).default(64).describe('Idle connections kept for one origin'),
+    max_idle: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(1024)
+      .describe(
+        'Idle connections that each process keeps for all origins; the one idle longest is closed for a new one',
+      ),
     idle_timeout_ms: z
       .int()
       .min(1000)
       .max(3_600_000)
       .default(55_000)
-      .describe('An idle connection is closed after this time, ms'),
+      .describe(
+        'An idle connection is closed after this time, ms; before the origin closes it, if its answers say when',
+      ),
     max_age_ms: z
       .int()
       .min(1000)
@@ -31,9 +41,14 @@ export interface EgressInfo {
   peer: string;
 }
 
+/** So long before its origin does a connection is closed, ms: the way there, and what the clocks disagree on. */
+const AHEAD_MS = 1000;
+
 /** Idle connections to origins, by key. One pool belongs to one escaper of one tenant: nothing is shared further. */
 export class UpstreamPool {
   readonly #idle = new Map<string, PooledConnection[]>();
+  /** All of them, the one idle longest first. */
+  readonly #all = new Set<PooledConnection>();
   readonly settings: PoolSettings;
   readonly wheel: Wheel;
   #closed = false;
@@ -52,6 +67,7 @@ export class UpstreamPool {
       // An origin that has no idle connection leaves nothing behind.
       if (list.length === 0) this.#idle.delete(key);
       if (connection === undefined) return null;
+      this.#all.delete(connection);
       if (connection.leave()) return connection;
     }
   }
@@ -63,14 +79,13 @@ export class UpstreamPool {
 
   /** Idle connections now. */
   get size(): number {
-    let n = 0;
-    for (const list of this.#idle.values()) n += list.length;
-    return n;
+    return this.#all.size;
   }
 
   close(): void {
     this.#closed = true;
-    for (const list of this.#idle.values()) for (const c of list.splice(0)) c.drop();
+    for (const connection of this.#all) connection.drop();
+    this.#all.clear();
     this.#idle.clear();
   }
 
@@ -80,11 +95,14 @@ export class UpstreamPool {
     if (this.#closed || (list?.length ?? 0) >= this.settings.max_idle_per_origin) return false;
     if (list === undefined) this.#idle.set(connection.key, [connection]);
     else list.push(connection);
+    this.#all.add(connection);
+    if (this.#all.size > this.settings.max_idle) this.#all.values().next().value!.die();
     return true;
   }
 
   /** The pool's own: forgets an idle connection that died. */
   remove(connection: PooledConnection): void {
+    this.#all.delete(connection);
     const list = this.#idle.get(connection.key);
     const i = list?.indexOf(connection) ?? -1;
     if (i >= 0) list!.splice(i, 1);
@@ -117,21 +135,19 @@ class PooledConnection extends WheelEntry implements Egress, StreamReceiver {
     this.#born = pool.wheel.tick;
   }
 
-  release(reusable: boolean): void {
+  release(reusable: boolean, openMs = Number.POSITIVE_INFINITY): void {
     const { settings, wheel } = this.#pool;
     this.reused = true;
-    if (
-      !reusable ||
-      this.stream.destroyed ||
-      ++this.#uses >= settings.max_uses ||
-      (wheel.tick - this.#born) * wheel.tickMs > settings.max_age_ms ||
-      !this.#pool.put(this)
-    ) {
+    const age = (wheel.tick - this.#born) * wheel.tickMs;
+    // Closed here before the origin does it (the wheel is up to one tick late): no request meets its FIN.
+    const left = Math.min(settings.idle_timeout_ms, settings.max_age_ms - age, openMs - AHEAD_MS - wheel.tickMs);
+    const spent = ++this.#uses >= settings.max_uses || left < 0;
+    if (!reusable || spent || this.stream.destroyed || !this.#pool.put(this)) {
       this.drop();
       return;
     }
     this.stream.receiver = this;
-    wheel.arm(this, settings.idle_timeout_ms);
+    wheel.arm(this, left);
   }
 
   /** Leaves the pool to serve again; false when it died while idle. */
@@ -148,20 +164,21 @@ class PooledConnection extends WheelEntry implements Egress, StreamReceiver {
 
   // While idle: anything that comes makes the connection unusable, above all bytes that nobody asked for.
   onData(): void {
-    this.#die();
+    this.die();
   }
   onEnd(): void {
-    this.#die();
+    this.die();
   }
   onClose(): void {
-    this.#die();
+    this.die();
   }
   onDrain(): void {}
   onTimeout(): void {
-    this.#die();
+    this.die();
   }
 
-  #die(): void {
+  /** No longer fit to be kept. */
+  die(): void {
     this.#pool.remove(this);
     this.drop();
   }

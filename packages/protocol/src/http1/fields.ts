@@ -34,11 +34,13 @@ export class Fields {
   /** `Connection: close` / `keep-alive`. */
   close = false;
   keepAlive = false;
+  /** Seconds for which the sender keeps an idle connection open (`Keep-Alive: timeout=`), -1 when it does not say. */
+  keepAliveTimeout = -1;
   /** Value of Upgrade when `Connection` names it too, else ''. */
   upgrade = '';
   expect = '';
   via = '';
-  /** -1 when there is none. */
+  /** Of a TRACE or OPTIONS request only: for others it says nothing, and is kept as it is. -1 when there is none. */
   maxForwards = -1;
   proxyAuthorization = '';
   /**
@@ -78,9 +80,13 @@ const FORWARDED_FOR = 12;
 const FORWARDED = 13;
 const AUTHORIZATION = 14;
 const WWW_AUTHENTICATE = 15;
+const KEEP_ALIVE = 16;
 
 /** A scheme of a login that holds for a connection, at the start of a list or in it. */
 const BOUND = /(?:^|,)[ \t]*(?:ntlm|negotiate)(?:[ \t,]|$)/i;
+
+/** RFC 2068 section 19.7.1, as servers send it today: a list with the seconds in it. */
+const TIMEOUT = /(?:^|[ \t,])timeout=(\d{1,6})(?![^ \t,])/i;
 
 /** Fields that a message cannot do without: `Connection` naming one of them is an attack, not a wish. */
 const END_TO_END = new Set([
@@ -95,9 +101,16 @@ const END_TO_END = new Set([
 
 /**
  * Reads `text` from `from` (first byte after the start line) up to `to` (the CRLF of the empty line that ends the
- * head). Answers what is wrong, or null.
+ * head). `counted`: Max-Forwards is for each hop to read (RFC 9110 section 7.6.2). Answers what is wrong, or null.
  */
-export function readFields(out: Fields, text: string, from: number, to: number, request: boolean): Refused | null {
+export function readFields(
+  out: Fields,
+  text: string,
+  from: number,
+  to: number,
+  request: boolean,
+  counted = false,
+): Refused | null {
   let kept = '';
   let run = from;
   let connection = '';
@@ -156,6 +169,11 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
           break;
         case HOP_BY_HOP:
           break;
+        case KEEP_ALIVE: {
+          const timeout = TIMEOUT.exec(text.slice(colon + 1, end));
+          if (timeout !== null) out.keepAliveTimeout = Number(timeout[1]);
+          break;
+        }
         case UPGRADE:
           upgrade += `${upgrade && ', '}${trim(text, colon + 1, end)}`;
           break;
@@ -168,12 +186,18 @@ export function readFields(out: Fields, text: string, from: number, to: number, 
           keep = true;
           break;
         case MAX_FORWARDS: {
+          if (!counted) {
+            keep = true;
+            break;
+          }
           const value = trim(text, colon + 1, end);
           if (!/^[0-9]{1,9}$/.test(value) || out.maxForwards !== -1) return refuse('Max-Forwards is not one number');
           out.maxForwards = Number(value);
           break;
         }
         case PROXY_AUTHORIZATION:
+          // In an answer it means nothing, and is for nobody behind us.
+          if (!request) break;
           if (out.proxyAuthorization) return refuse('more than one Proxy-Authorization field');
           out.proxyAuthorization = trim(text, colon + 1, end);
           break;
@@ -212,7 +236,7 @@ for (const [name, field] of [
   ['transfer-encoding', TRANSFER_ENCODING],
   ['connection', CONNECTION],
   ['proxy-connection', CONNECTION],
-  ['keep-alive', HOP_BY_HOP],
+  ['keep-alive', KEEP_ALIVE],
   ['te', HOP_BY_HOP],
   ['proxy-authenticate', HOP_BY_HOP],
   ['proxy-authentication-info', HOP_BY_HOP],

@@ -56,7 +56,8 @@ export function parseRequestHead(text: string, end: number, limits: HeadLimits):
   if (codeAt(text, to + 9) !== 13 || codeAt(text, to + 10) !== 10)
     return refuse('the request line does not end with CRLF');
   head.minor = version;
-  const wrong = readFields(head, text, to + 11, end - 2, true);
+  const counted = head.method === 'TRACE' || head.method === 'OPTIONS';
+  const wrong = readFields(head, text, to + 11, end - 2, true, counted);
   if (wrong) return wrong;
   if (head.count > limits.fields) return refuse(`more than ${limits.fields} header fields`, 'headers_too_large');
   if (head.minor === 1 && !head.hasHost) return refuse('no Host field');
