@@ -342,6 +342,68 @@ for (const [name, fresh] of Object.entries(databases)) {
       await until(async () => (await head(api)).stable.version === 2);
     });
 
+    test('one call holds a release and rolls it out: a config, an object, or a draft', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      const made = await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'Acme' } });
+      assert.equal(made.status, 201);
+      const rollout = (how: object) => `rollout=${encodeURIComponent(JSON.stringify(how))}`;
+      const canary = { labels: { canary: 'yes' }, steps: [100], bake_seconds: 600 };
+      const body = { escapers: [{ name: 'a', type: 'dummy_deny' }] };
+      const put = (query: string, config: object = body) =>
+        api.call('PUT', `/tenants/acme/config?${query}`, { match: '*', body: config });
+      const first = await put(`${rollout(canary)}&message=try`);
+      assert.equal(first.status, 200, first.text);
+      assert.deepEqual([first.body.version, first.body.state, first.body.changed], [2, 'held', true]);
+      const under = (await api.call('GET', `${url}/current`)).body;
+      assert.deepEqual(
+        [under.id, under.version, under.message, under.steps],
+        [first.body.rollout, 2, 'try', [{ labels: { canary: 'yes' } }, { percent: 100 }]],
+      );
+      assert.equal(first.headers['arcus-rollout'], under.id);
+      assert.equal((await head(api)).rollout?.version, 2);
+      // Sent again it changes nothing, and what it wants is under way.
+      assert.equal((await put(rollout(canary))).status, 409);
+      await api.call('POST', `${url}/current/abort`);
+      const again = await put(rollout(canary));
+      assert.deepEqual([again.body.changed, again.body.version], [false, 2]);
+      assert.match(again.body.rollout, /^r-/, 'what is held already is rolled out');
+      await api.call('POST', `${url}/current/promote`);
+      assert.equal((await put(rollout(canary))).body.rollout, undefined, 'there is nothing to be rolled out');
+
+      const object = { type: 'dummy_deny' };
+      const one = await api.call('PUT', `/tenants/acme/escapers/b?${rollout({})}`, { body: object });
+      assert.deepEqual([one.status, one.headers['arcus-release-state']], [201, 'held'], one.text);
+      assert.match(String(one.headers['arcus-rollout']), /^r-/);
+      await api.call('POST', `${url}/current/promote`);
+      await api.call('POST', '/tenants/acme/drafts', { body: { name: 'next' } });
+      await api.call('PUT', '/tenants/acme/drafts/next/escapers/c', { body: object });
+      const applied = await api.call('POST', `/tenants/acme/drafts/next/apply?${rollout(canary)}`);
+      assert.deepEqual([applied.status, applied.body.state, applied.body.left], [200, 'held', 0], applied.text);
+      assert.equal((await api.call('GET', `${url}/current`)).body.id, applied.body.rollout);
+    });
+
+    test('a write with a rollout that makes no sense stores nothing', async (t) => {
+      const api = await open(t, { redis: undefined as never });
+      await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'Acme' } });
+      for (const [query, pattern] of [
+        ['rollout=yes', /must be JSON/],
+        ['rollout={"steps":[50,40]}', /each step must be larger/],
+        ['rollout={"version":2}', /version/],
+        ['rollout={}&publish=now', /without publish and wait/],
+        ['rollout={}&wait=acked', /without publish and wait/],
+        ['rollout={"halt_on":{"p99_ms":5}}', /no Redis/],
+      ] as const) {
+        const body = { name: 'a', type: 'dummy_deny' };
+        const made = await api.call('POST', `/tenants/acme/escapers?${encodeURI(query)}`, { body });
+        assert.ok(made.status === 400 || made.status === 422, `${query}: ${made.text}`);
+        assert.match(made.text, pattern);
+      }
+      assert.equal((await api.call('GET', '/tenants/acme/releases')).body.items.length, 1);
+      const shared = await api.call('PUT', '/config/global?rollout={}', { match: '*', body: {} });
+      assert.equal(shared.status, 400, 'what all tenants share is not rolled out');
+    });
+
     test('what is promoted leaves no older release held, and says that nothing was watched when nothing was', async (t) => {
       const api = await open(t);
       await fleet(t, api.store, four);

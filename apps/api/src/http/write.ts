@@ -47,6 +47,7 @@ export const ReleaseResult = z
           'dry_run: nothing was stored',
       ),
     changed: z.boolean().describe('False when the config was this already: no new release'),
+    rollout: z.string().optional().describe('With ?rollout=: the id of the rollout that began'),
     summary: Summary.optional().describe('With wait=acked'),
     workers: z.array(WorkerState).optional().describe('With wait=acked: what each worker said'),
   })

@@ -12,6 +12,8 @@ import { documentRoutes } from '../config/document.ts';
 import { diffResponse, readRelease, sendDiff, sideOf, Version } from '../releases/history.ts';
 import { waitsFor } from '../releases/make.ts';
 import { resourceRoutes } from '../resources/routes.ts';
+import { RolloutOnPublish } from '../rollouts/schema.ts';
+import { heldFor, rollOut } from '../rollouts/start.ts';
 import { mustExist } from '../targets/live.ts';
 import { userRoutes } from '../users/routes.ts';
 import { applyDraft, validateDraft } from './actions.ts';
@@ -48,6 +50,7 @@ const DraftWithChanges = Draft.extend({
 }).meta({ id: 'DraftWithChanges' });
 
 const Scopes = z.array(z.enum(draftFamilies)).min(1).optional().describe('Only these families; all if absent');
+const ApplyQuery = WriteQuery.extend({ rollout: RolloutOnPublish });
 const DraftApply = z.strictObject({ scopes: Scopes, message: Message.optional() }).meta({ id: 'DraftApply' });
 const DraftValidate = z.strictObject({ scopes: Scopes }).meta({ id: 'DraftValidate' });
 const DraftRebase = z
@@ -270,7 +273,7 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
             'Live changes of other objects stay. 409 with a pointer for each object that was changed outside of the ' +
             'draft too. What is applied leaves the draft, and an empty draft is gone. If-Match is optional here.',
           params: DraftParams,
-          querystring: WriteQuery,
+          querystring: ApplyQuery,
           body: DraftApply,
           response: { 200: Applied },
         },
@@ -278,16 +281,18 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
       async (request, reply) => {
         const { tenant_id, draft } = request.params;
         const { scopes, message } = request.body;
+        const query = heldFor(context, request.query);
         const precondition = preconditionOf(request);
         const { changed, left } = await applyDraft(context, request, {
           ...{ tenant_id, draft, scopes },
-          message: message ?? (request.query.message || undefined),
-          publish: request.query.publish,
+          message: message ?? (query.message || undefined),
+          publish: query.publish,
           demand: ({ row }) => {
             if (precondition.ifMatch !== undefined) demand(precondition, draftTag(row));
           },
         });
-        return { ...(await finish(context, request, reply, request.query, changed)), left };
+        const finished = await finish(context, request, reply, query, changed);
+        return { ...finished, ...(await rollOut(context, request, reply, query, changed)), left };
       },
     );
 

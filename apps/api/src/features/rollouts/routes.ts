@@ -4,14 +4,15 @@ import { z } from 'zod';
 import type { Context } from '../../deps.ts';
 import { TenantParams } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
-import { invalid, notFound, Problem } from '../../http/problem.ts';
+import { notFound, Problem } from '../../http/problem.ts';
 import { originOf } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
-import { placementOf, type Step } from '../releases/head.ts';
+import { placementOf } from '../releases/head.ts';
 import { mustExist } from '../targets/live.ts';
 import { notesOn, planOf } from './plan.ts';
 import { Rollout, RolloutDetail, RolloutStart } from './schema.ts';
-import { type Move, move, type RolloutRow, rulesOf, startRollout, stepsOf } from './store.ts';
+import { liveWorkers, STORE_AWAY, start } from './start.ts';
+import { type Move, move, type RolloutRow, rulesOf, stepsOf } from './store.ts';
 
 const Params = TenantParams.extend({
   rollout_id: z
@@ -70,7 +71,7 @@ const actions = {
 } satisfies Record<string, { summary: string; from: RolloutRow['state'][]; move(row: RolloutRow, at: Date): Move }>;
 
 export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
-  const { db, redis, now } = context;
+  const { db, now } = context;
 
   async function rowOf({ tenant_id, rollout_id }: z.output<typeof Params>): Promise<RolloutRow> {
     let id: string | null = rollout_id;
@@ -83,20 +84,12 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
     return row;
   }
 
-  /** Null: the store is away. */
-  const liveWorkers = () =>
-    context.fleet.workers().then(
-      (known) => known.filter((worker) => worker.alive).map((worker) => worker.record),
-      () => null,
-    );
-  const away = ['The config store is away: nobody can tell which workers there are.'];
-
   async function detail(row: RolloutRow): Promise<z.output<typeof RolloutDetail>> {
     const { rollout_id, tenant_id } = row;
     const [tenant, events, fleet] = await Promise.all([
       db.client.tenant.findUnique({ where: { tenant_id } }),
       db.client.rolloutEvent.findMany({ where: { rollout_id }, orderBy: { event_id: 'asc' }, take: 1000 }),
-      liveWorkers(),
+      liveWorkers(context),
     ]);
     const ended = row.state !== 'running' && row.state !== 'paused';
     const plan = fleet && tenant && !ended ? planOf(stepsOf(row), placementOf(tenant), fleet) : [];
@@ -105,7 +98,7 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
       plan: plan.map(({ step, workers, of }) => ({
         ...{ ...step, workers: workers.slice(0, 100), count: workers.length, of },
       })),
-      notes: ended ? [] : fleet ? notesOn(plan, rulesOf(row)) : away,
+      notes: ended ? [] : fleet ? notesOn(plan, rulesOf(row)) : [STORE_AWAY],
       events: events.map(({ at, kind, text, actor, details }) => ({
         ...{ at: at.toISOString(), kind, text, actor, ...(details === null ? {} : { details }) },
       })),
@@ -121,7 +114,7 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
           tags: ['rollouts'],
           summary: 'Roll the held release out, step by step',
           description:
-            'The release is made by a write with ?publish=hold. Each step takes a larger part of the fleet, always the ' +
+            'The release is made by a write with ?publish=hold; ?rollout= does both in one call. Each step takes a larger part of the fleet, always the ' +
             'same workers first; waits for their answers; watches them for a while beside the others; then comes the ' +
             'next. After the last step the release is the stable one of all workers.',
           params: TenantParams,
@@ -131,21 +124,8 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
       },
       async (request, reply) => {
         const { tenant_id } = request.params;
-        const { version, percent, labels, steps, bake_seconds, halt_on, on_no_traffic, message } = request.body;
-        for (const signal of ['error_rate', 'p99_ms'] as const) {
-          if (halt_on[signal] === undefined || redis) continue;
-          const why = 'This installation has no Redis: it keeps no metrics';
-          throw invalid([{ pointer: `/halt_on/${signal}`, code: 'no_metrics', message: why }]);
-        }
-        const first: Step[] = labels ? [{ labels }] : percent === undefined ? [] : [{ percent }];
-        const rest = steps ?? (first.length === 0 ? [5, 25, 100] : []);
-        const all = [...first, ...rest.map((one) => ({ percent: one }))];
-        const rules = { ...halt_on, on_no_traffic };
-        const fleet = await liveWorkers();
-        const row = await startRollout(context, tenant_id, originOf(request, { message }), {
-          ...{ version, bake_seconds, message, rules, steps: all },
-          notes: (tenant) => (fleet ? notesOn(planOf(all, placementOf(tenant), fleet), rules) : away),
-        });
+        const { message } = request.body;
+        const row = await start(context, tenant_id, originOf(request, { message }), request.body);
         reply.code(201).header('location', `/api/v1/tenants/${tenant_id}/rollouts/${row.rollout_id}`);
         return detail(row);
       },

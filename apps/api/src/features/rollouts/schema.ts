@@ -32,35 +32,65 @@ export const OnNoTraffic = z
     'What to do when a signal is asked for and no request went through the new release: nothing was shown then',
   );
 
+const how = {
+  percent: Percent.optional().describe('First step: so many percent of the fleet'),
+  labels: Labels.optional().describe('First step: the workers that have all these labels'),
+  steps: z
+    .array(Percent)
+    .min(1)
+    .max(20)
+    .optional()
+    .describe('Percent of the fleet, ascending, after `percent` or `labels`; default without these: 5, 25, 100'),
+  bake_seconds: z.int().min(0).max(86_400).default(60).describe('How long each step is watched, seconds'),
+  halt_on: HaltOn.default({ nack: true }).describe('When it is stopped and taken back by itself'),
+  on_no_traffic: OnNoTraffic.default('pause'),
+  message: z.string().max(1024).default('').describe('Why'),
+};
+const How = z.strictObject(how);
+
+const demandOrder = (
+  { percent, labels, steps = [], bake_seconds, halt_on }: z.output<typeof How>,
+  context: z.RefinementCtx,
+) => {
+  const fault = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
+  if (percent !== undefined && labels !== undefined) fault(['labels'], 'either percent or labels');
+  if (labels !== undefined && Object.keys(labels).length === 0) fault(['labels'], 'must name a label');
+  for (const [i, step] of steps.entries()) {
+    const before = i === 0 ? percent : steps[i - 1];
+    if (before !== undefined && step <= before) fault(['steps', i], 'each step must be larger than the one before');
+  }
+  for (const signal of ['error_rate', 'p99_ms'] as const) {
+    if (halt_on[signal] !== undefined && bake_seconds < 1) fault(['bake_seconds'], `${signal} needs time to be seen`);
+  }
+};
+
 export const RolloutStart = z
   .strictObject({
     version: z.int().min(1).optional().describe('The held release; default: the newest, and it can be no other'),
-    percent: Percent.optional().describe('First step: so many percent of the fleet'),
-    labels: Labels.optional().describe('First step: the workers that have all these labels'),
-    steps: z
-      .array(Percent)
-      .min(1)
-      .max(20)
-      .optional()
-      .describe('Percent of the fleet, ascending, after `percent` or `labels`; default without these: 5, 25, 100'),
-    bake_seconds: z.int().min(0).max(86_400).default(60).describe('How long each step is watched, seconds'),
-    halt_on: HaltOn.default({ nack: true }).describe('When it is stopped and taken back by itself'),
-    on_no_traffic: OnNoTraffic.default('pause'),
-    message: z.string().max(1024).default('').describe('Why'),
+    ...how,
   })
-  .superRefine(({ percent, labels, steps = [], bake_seconds, halt_on }, context) => {
-    const fault = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
-    if (percent !== undefined && labels !== undefined) fault(['labels'], 'either percent or labels');
-    if (labels !== undefined && Object.keys(labels).length === 0) fault(['labels'], 'must name a label');
-    for (const [i, step] of steps.entries()) {
-      const before = i === 0 ? percent : steps[i - 1];
-      if (before !== undefined && step <= before) fault(['steps', i], 'each step must be larger than the one before');
-    }
-    for (const signal of ['error_rate', 'p99_ms'] as const) {
-      if (halt_on[signal] !== undefined && bake_seconds < 1) fault(['bake_seconds'], `${signal} needs time to be seen`);
-    }
-  })
+  .superRefine(demandOrder)
   .meta({ id: 'RolloutStart' });
+export type RolloutStart = z.output<typeof RolloutStart>;
+
+/** In the query of a write. */
+export const RolloutOnPublish = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be JSON' });
+      return z.NEVER;
+    }
+  })
+  .pipe(How.superRefine(demandOrder))
+  .optional()
+  .describe(
+    'Hold the release and roll it out step by step, all in this call: JSON as the body of POST …/rollouts, without ' +
+      '`version`, such as {"labels":{"canary":"yes"},"steps":[25,100]}. Not with `publish` or `wait`. A write that ' +
+      'changes nothing rolls out what is held already, if anything is',
+  );
 
 const Step = z.object({
   percent: z.number().optional(),

@@ -8,11 +8,13 @@ import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts
 import { find, findUser, objectsOf } from '../releases/document.ts';
 import type { Changed } from '../releases/request.ts';
 import type { TenantState } from '../releases/state.ts';
+import { RolloutOnPublish } from '../rollouts/schema.ts';
+import { heldFor, rollOut } from '../rollouts/start.ts';
 import type { Tags, Target, TargetParams } from './target.ts';
 
-const DocumentQuery = WriteQuery.extend({
-  dry_run: z.enum(['true', 'false']).default('false').describe('Check everything, store nothing'),
-});
+/** What all tenants share goes out at once: there is no rollout of it. */
+const LiveQuery = WriteQuery.extend({ rollout: RolloutOnPublish });
+const dry_run = z.enum(['true', 'false']).default('false').describe('Check everything, store nothing');
 
 const DocumentResult = ReleaseResult.extend({
   config: Config.optional().describe('With dry_run: the config as it would be stored'),
@@ -20,12 +22,18 @@ const DocumentResult = ReleaseResult.extend({
 
 /** The live config of the tenant that the path names. */
 export const liveTarget = (context: Context): Target =>
-  makeTarget(context, '/tenants/:tenant_id', (params) => params.tenant_id);
+  makeTarget(context, '/tenants/:tenant_id', LiveQuery, (params) => params.tenant_id);
 
 /** The config that all tenants share. */
-export const globalTarget = (context: Context): Target => makeTarget(context, '/config/global', () => GLOBAL);
+export const globalTarget = (context: Context): Target =>
+  makeTarget(context, '/config/global', WriteQuery, () => GLOBAL);
 
-function makeTarget(context: Context, path: string, tenantOf: (params: TargetParams) => string): Target {
+function makeTarget(
+  context: Context,
+  path: string,
+  query: typeof WriteQuery | typeof LiveQuery,
+  tenantOf: (params: TargetParams) => string,
+): Target {
   const { db, changes } = context;
 
   const objectRow = (tenant_id: string, family: string, name: string) =>
@@ -37,8 +45,8 @@ function makeTarget(context: Context, path: string, tenantOf: (params: TargetPar
     where: '',
     path,
     params: TenantParams,
-    query: WriteQuery,
-    documentQuery: DocumentQuery,
+    query,
+    documentQuery: query.extend({ dry_run }),
     result: DocumentResult,
 
     async objects({ tenant_id }, family, { after, take, type }) {
@@ -88,7 +96,7 @@ function makeTarget(context: Context, path: string, tenantOf: (params: TargetPar
 
     async write(request, reply, { action, target, dryRun = false, edit }) {
       const tenant_id = tenantOf(request.params as TargetParams);
-      const query = request.query as WriteQuery;
+      const query = heldFor(context, request.query as z.output<typeof LiveQuery>);
       const changed = await changes.apply({
         ...originOf(request, query),
         ...{ tenant_id, action, target, dryRun },
@@ -97,7 +105,8 @@ function makeTarget(context: Context, path: string, tenantOf: (params: TargetPar
       const { state, rows } = changed;
       const stored = tagsOf(context, state);
       if (dryRun) return { state, tags: stored, result: dryRunResult(changed) };
-      const result = await finish(context, request, reply, query, changed);
+      const finished = await finish(context, request, reply, query, changed);
+      const result = { ...finished, ...(await rollOut(context, request, reply, query, changed)) };
       return {
         state,
         result,
