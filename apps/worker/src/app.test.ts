@@ -91,6 +91,33 @@ test('a release applies to the next request of an open connection, and an open t
   assert.equal((await tunnel.read(12)).toString(), 'still there?');
 });
 
+test('a session that a stop cuts is logged and counted', async (t) => {
+  const { folder, store, port, start, client } = await setUp(t);
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  await publish(store, 'acme', 1, proxyOn(port, { server: { connect_ports: [echo.port] } }));
+  for (const [how, env, now] of [
+    ['at once', {}, true],
+    ['when the drain time is over', { ARCUS_DRAIN_SECONDS: '0.1' }, false],
+  ] as const) {
+    const log = join(folder.path, `${now}.log`);
+    const worker = await start({ ...env, ARCUS_DECISION_LOG: log });
+    await worker.ready;
+    const tunnels = await Promise.all(Array.from({ length: 20 }, () => client()));
+    for (const tunnel of tunnels) {
+      await tunnel.send(`CONNECT 127.0.0.1:${echo.port} HTTP/1.1\r\nHost: 127.0.0.1:${echo.port}\r\n\r\n`);
+      assert.equal((await tunnel.readResponse({ method: 'CONNECT' })).status, 200);
+      await tunnel.send('ping');
+      assert.equal((await tunnel.read(4)).toString(), 'ping');
+    }
+    await worker.close({ now });
+    const lines = (await readFile(log, 'utf8')).trimEnd().split('\n');
+    assert.equal(lines.length, tunnels.length, how);
+    const { method, bytes_in, bytes_out } = JSON.parse(lines[0]!);
+    assert.deepEqual([method, bytes_in >= 4, bytes_out >= 4], ['CONNECT', true, true]);
+  }
+});
+
 test('a port that is taken on this machine is a refusal with its place; the last good release goes on', async (t) => {
   const { store, port, start, ask } = await setUp(t);
   const taken = await startEcho();
