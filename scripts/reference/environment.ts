@@ -29,6 +29,7 @@ export function environmentPage(): string {
     '',
     ...table(head, [
       ['`ARCUS_DATA`', '`.data` in the project', 'Folder of everything that is kept'],
+      ['`ARCUS_HEALTH_LISTEN`', '`"127.0.0.1:7701"`', 'address:port of the API’s health alone, for the demo tenant'],
       ['`ARCUS_PROXY_LISTEN`', '`"127.0.0.1:7800"`', 'address:port of the demo tenant’s proxy'],
     ]),
     '',

@@ -57,19 +57,20 @@ describe('arcus up', () => {
     }
   });
 
-  it('lets the demo user reach the API and nothing else of this machine', async () => {
-    const admin = new URL(up.ready.worker_admin).host;
-    const { stdout } = await run('curl', [
-      '-s',
-      '-o',
-      '/dev/null',
-      '-w',
-      '%{http_code}',
-      '-x',
-      up.ready.proxy!,
-      `http://${admin}/health`,
-    ]);
-    assert.equal(stdout, '403');
+  it('lets the demo user see how the API is, and nothing else of this machine', async () => {
+    const status = async (url: string, ...more: string[]) => {
+      const args = ['-s', '-o', '/dev/null', '-w', '%{http_code}', '-x', up.ready.proxy!, ...more, url];
+      return (await run('curl', args)).stdout;
+    };
+    assert.equal(await status(up.ready.health), '200');
+    const { host } = new URL(up.ready.health);
+    assert.equal(
+      await status(`http://${host}/api/v1/tenants`, '-H', `Authorization: Bearer ${up.ready.admin_token}`),
+      '404',
+    );
+    assert.equal(await status(up.ready.health, '-X', 'POST'), '404');
+    assert.equal(await status(`${up.ready.api}/api/v1/health`), '403');
+    assert.equal(await status(`http://${new URL(up.ready.worker_admin).host}/health`), '403');
   });
 
   it('answers at each address of ready.json, which is for its owner only', async () => {
@@ -78,6 +79,7 @@ describe('arcus up', () => {
     assert.match(await (await fetch(up.ready.docs)).text(), /<html/i);
     assert.match(((await (await fetch(up.ready.openapi)).json()) as { openapi: string }).openapi, /^3\.1/);
     assert.equal((await fetch(`${up.ready.worker_admin}/ready`)).status, 200);
+    assert.equal((await fetch(up.ready.health)).status, 200);
     assert.equal((await ask(connection(), '/tenants/demo')).body.tenant_id, 'demo');
   });
 
@@ -101,15 +103,21 @@ describe('arcus up', () => {
       ARCUS_API_LISTEN: `127.0.0.1:${await freePort()}`,
       ARCUS_PROXY_LISTEN: `127.0.0.1:${await freePort()}`,
       ARCUS_ADMIN_LISTEN: `127.0.0.1:${await freePort()}`,
+      ARCUS_HEALTH_LISTEN: `127.0.0.1:${await freePort()}`,
       ...own,
     });
+    const next = (port: number) => `127.0.0.1:${port + 1}`;
     const port = await freePort();
     const squatter = createServer().listen(port, '127.0.0.1');
     await once(squatter, 'listening');
     const taken = `127.0.0.1:${port}`;
     try {
-      for (const variable of ['ARCUS_API_LISTEN', 'ARCUS_PROXY_LISTEN', 'ARCUS_ADMIN_LISTEN']) {
-        const { code, stderr } = await failing(await other({ [variable]: taken }));
+      for (const name of ['API', 'PROXY', 'ADMIN', 'HEALTH']) {
+        const variable = `ARCUS_${name}_LISTEN`;
+        // The next port is one that Arcus itself wants.
+        const neighbour = name === 'API' ? 'ARCUS_PROXY_LISTEN' : 'ARCUS_API_LISTEN';
+        const { code, stderr } = await failing(await other({ [neighbour]: next(port), [variable]: taken }));
+        if (name === 'API') assert.match(stderr, new RegExp(`such as ${variable}=127\\.0\\.0\\.1:${port + 2}$`, 'm'));
         assert.equal(code, 1, stderr);
         assert.match(stderr, new RegExp(`${taken.replaceAll('.', '\\.')}.*${variable}`), variable);
         assert.doesNotMatch(stderr, /\n {4}at /, 'a person does not want a stack');
@@ -139,11 +147,12 @@ describe('arcus up', () => {
       ...up.env,
       ARCUS_API_LISTEN: `127.0.0.1:${await freePort()}`,
       ARCUS_PROXY_LISTEN: `127.0.0.1:${await freePort()}`,
+      ARCUS_HEALTH_LISTEN: `127.0.0.1:${await freePort()}`,
     };
     up = await startUp(data, moved);
     assert.equal(new URL(up.ready.proxy!).host, moved.ARCUS_PROXY_LISTEN);
-    const health = `${up.ready.api}/api/v1/health`;
-    const { stdout } = await run('curl', ['-s', '-x', up.ready.proxy!, health]);
+    assert.equal(new URL(up.ready.health).host, moved.ARCUS_HEALTH_LISTEN);
+    const { stdout } = await run('curl', ['-s', '-x', up.ready.proxy!, up.ready.health]);
     assert.match(stdout, /healthy/);
 
     const own = `127.0.0.1:${await freePort()}`;
@@ -168,10 +177,10 @@ describe('arcus up', () => {
       type: 'http_proxy',
       listen: { address: proxy.host },
       escaper: 'direct',
-      connect_ports: [Number(new URL(up.ready.api).port)],
+      connect_ports: [Number(new URL(up.ready.health).port)],
     };
     await send(connection(), 'PUT', '/tenants/demo/servers/proxy?wait=acked', body, { 'if-match': '*' });
-    const open = await tunnel({ port: Number(proxy.port) }, new URL(up.ready.api).host);
+    const open = await tunnel({ port: Number(proxy.port) }, new URL(up.ready.health).host);
     const child = up.process.pid;
     process.kill(child, 'SIGINT');
     await until(() => up.process.output.endsWith('still runs.\n'));
@@ -195,4 +204,91 @@ it('an address that is none is named, before anything is made', async () => {
   assert.match(stderr, /ARCUS_API_LISTEN: "localhost" is not address:port/);
   assert.deepEqual(readdirSync(dir.path), []);
   dir.close();
+});
+
+describe('arcus up that cannot start', () => {
+  const dir = tempDir('up');
+  after(() => dir.close());
+  let count = 0;
+  const ports = async () => ({
+    ARCUS_DATA: join(dir.path, String(++count)),
+    ARCUS_API_LISTEN: `127.0.0.1:${await freePort()}`,
+    ARCUS_PROXY_LISTEN: `127.0.0.1:${await freePort()}`,
+    ARCUS_ADMIN_LISTEN: `127.0.0.1:${await freePort()}`,
+    ARCUS_HEALTH_LISTEN: `127.0.0.1:${await freePort()}`,
+  });
+
+  it('names the variable that is wrong, without a stack', async () => {
+    for (const [variable, value, why] of [
+      ['ARCUS_DATABASE_URL', 'nonsense', /neither file:/],
+      ['ARCUS_DATABASE_URL', 'postgres://u:hush@127.0.0.1/x', /scheme postgres:/],
+      ['ARCUS_DATABASE_URL', 'file:/dev/null/x.db', /not a folder/],
+      ['ARCUS_DATABASE_URL', `mysql://u:hush@127.0.0.1:${await freePort()}/x`, /ECONNREFUSED/],
+      ['ARCUS_STORE_URL', 'foo', /must be etcd:\/\/host:port/],
+      ['ARCUS_STORE_URL', 'etcd://127.0.0.1', /127\.0\.0\.1 is not host:port/],
+      ['ARCUS_REDIS_URL', 'foo', /must begin with redis:/],
+      ['ARCUS_LOG_LEVEL', 'loud', /must be one of "fatal", "error"/],
+      ['ARCUS_DRAIN_SECONDS', 'x', /must be a number/],
+      ['ARCUS_DATA', '/dev/null/x', /ENOTDIR/],
+      ['ARCUS_DATA', '/proc/arcus', /ENOENT/],
+    ] as const) {
+      const { code, stderr } = await failing({ ...(await ports()), [variable]: value });
+      assert.notEqual(code, 0);
+      assert.match(stderr, new RegExp(variable), `${variable}=${value}: ${stderr}`);
+      assert.match(stderr, why);
+      assert.doesNotMatch(stderr, /\n {4}at |hush/, 'a person does not want a stack');
+    }
+  });
+
+  it('says what it waits for, and stops at Ctrl-C', async () => {
+    const env = {
+      ...(await ports()),
+      ARCUS_STORE_URL: `etcd://127.0.0.1:${await freePort()}`,
+      ARCUS_LOG_LEVEL: 'silent',
+    };
+    const child = spawn(process.execPath, [cli, 'up'], { env: cleanEnv(env), stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => (stderr += chunk));
+    try {
+      const ended = once(child, 'close');
+      await until(() => stderr.includes(`waiting for the config store at ${env.ARCUS_STORE_URL}`), {
+        deadline: 30_000,
+      });
+      child.kill('SIGINT');
+      const [code] = await within(ended, 'Ctrl-C stops it', 20_000);
+      assert.equal(code, 130, stderr);
+      assert.match(stderr, /stopped before it was ready/);
+      assert.ok(!readdirSync(env.ARCUS_DATA).some((name) => name === 'ready.json' || name === 'lock'));
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('ends at once at the second Ctrl-C', async () => {
+    const env = {
+      ...(await ports()),
+      ARCUS_STORE_URL: `etcd://127.0.0.1:${await freePort()}`,
+      ARCUS_LOG_LEVEL: 'silent',
+    };
+    const child = spawn(process.execPath, [cli, 'up'], { env: cleanEnv(env), stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => (stderr += chunk));
+    try {
+      await until(() => stderr.includes('waiting for the config store'), { deadline: 30_000 });
+      child.kill('SIGTERM');
+      const first = performance.now();
+      let again = false;
+      await until(
+        () => {
+          // Before that it counts as the same one.
+          if (!again && performance.now() - first > 700) again = child.kill('SIGTERM');
+          return child.exitCode;
+        },
+        { deadline: 20_000 },
+      );
+      assert.equal(child.exitCode, 130);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
 });

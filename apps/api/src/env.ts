@@ -1,7 +1,9 @@
+import { wording } from '@arcus/control/environment.ts';
 import { StoreEnv } from '@arcus/control/open.ts';
 import { SecretEnv } from '@arcus/control/seal.ts';
 import { SigningEnv, VerifyEnv } from '@arcus/control/sign.ts';
 import { z } from 'zod';
+import { parseDatabaseUrl } from './db/url.ts';
 
 /** The environment of the management service; every variable, its default and its unit. */
 export const ApiEnv = z.object({
@@ -12,8 +14,19 @@ export const ApiEnv = z.object({
     .describe('host:port the API listens on; port 0 takes any free one'),
   ARCUS_DATABASE_URL: z
     .string()
+    .superRefine((url, ctx) => {
+      try {
+        parseDatabaseUrl(url);
+      } catch (error) {
+        ctx.addIssue({ code: 'custom', message: (error as Error).message });
+      }
+    })
     .describe('file:<path> for SQLite, mysql://user:password@host:port/database for MySQL or MariaDB'),
-  ARCUS_REDIS_URL: z.string().optional().describe('redis://host:port; without it there are no metrics'),
+  ARCUS_REDIS_URL: z
+    .string()
+    .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')
+    .optional()
+    .describe('redis://host:port; without it there are no metrics'),
   ARCUS_LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
@@ -45,7 +58,11 @@ export function parseEnv(env: NodeJS.ProcessEnv): ApiEnv {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const result = ApiEnv.safeParse(set);
   if (result.success) return result.data;
-  throw new Error(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('\n'));
+  const lines = result.error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    return `${name}: ${set[name] === undefined ? 'is required' : wording(issue.message)}`;
+  });
+  throw new Error(lines.join('\n'));
 }
 
 export function parseListen(text: string): { host: string; port: number } {

@@ -21,6 +21,9 @@ export interface StartDeps {
   now?: () => number;
 }
 
+/** What the environment names cannot be used; the message says which variable, and no stack is of help. */
+export class StartError extends Error {}
+
 export interface RunningApi {
   /** `http://host:port`, with the port that was taken. */
   readonly url: string;
@@ -45,7 +48,9 @@ export async function startApi(env: ApiEnv, given: StartDeps = {}): Promise<Runn
     const sealer = given.sealer ?? (await loadSealer(env));
     const signer = await loadSigner(env);
     const verifier = await loadVerifier(env, signer);
-    const applied = await migrate(env.ARCUS_DATABASE_URL);
+    const applied = await migrate(env.ARCUS_DATABASE_URL).catch((cause: Error) => {
+      throw new StartError(`the database of ARCUS_DATABASE_URL cannot be used: ${cause.message}`, { cause });
+    });
     if (applied.length > 0) log.info({ applied }, 'database migrated');
     const db = await openDb(env.ARCUS_DATABASE_URL);
     opened.push(() => db.close());

@@ -1,7 +1,8 @@
 /** The composition root of a worker: its front door, and behind it one process or several. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { makeFolder } from '@arcus/control/folder.ts';
 import { WORKER_ID } from '@arcus/control/keys.ts';
 import { openStoreFromEnv } from '@arcus/control/open.ts';
 import type { TenantStatus } from '@arcus/control/release.ts';
@@ -131,7 +132,7 @@ async function keptId(folder: string): Promise<string> {
   );
   if (WORKER_ID.test(kept)) return kept;
   const id = idFromHost(randomBytes(3).toString('hex'));
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   await writeFile(file, `${id}\n`);
   return id;
 }

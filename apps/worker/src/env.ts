@@ -1,4 +1,5 @@
 import { availableParallelism, hostname } from 'node:os';
+import { wording } from '@arcus/control/environment.ts';
 import { WORKER_ID } from '@arcus/control/keys.ts';
 import { StoreEnv } from '@arcus/control/open.ts';
 import { SecretEnv } from '@arcus/control/seal.ts';
@@ -61,7 +62,7 @@ export function readWorkerEnv(source: Readonly<Record<string, string | undefined
   if (result.success) return result.data;
   const lines = result.error.issues.map((issue) => {
     const name = String(issue.path[0]);
-    return `${name}: ${given[name] === undefined ? 'is required' : issue.message}`;
+    return `${name}: ${given[name] === undefined ? 'is required' : wording(issue.message)}`;
   });
   throw new Error(`the environment is not right:\n  ${lines.join('\n  ')}`);
 }

@@ -12,12 +12,13 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { sha256, slices } from '@arcus/control/canonical.ts';
 import { checkBlob } from '@arcus/control/codec.ts';
 import { fault } from '@arcus/control/faults.ts';
+import { makeFolder } from '@arcus/control/folder.ts';
 import { Head, Manifest } from '@arcus/control/release.ts';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -105,8 +106,8 @@ export class Snapshot {
   }
 
   static async open(options: SnapshotOptions): Promise<Snapshot> {
-    await mkdir(join(options.dir, 'tenants'), { recursive: true, mode: 0o700 });
-    await mkdir(join(options.dir, 'blobs'), { recursive: true, mode: 0o700 });
+    makeFolder(join(options.dir, 'tenants'), 0o700);
+    makeFolder(join(options.dir, 'blobs'), 0o700);
     return new Snapshot(options);
   }
 

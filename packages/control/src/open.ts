@@ -10,6 +10,10 @@ import { openFileStore } from './stores/file.ts';
 export const StoreEnv = z.object({
   ARCUS_STORE_URL: z
     .string()
+    .regex(
+      /^(?:etcds?:\/\/|kubernetes:|file:)./,
+      'must be etcd://host:port, etcds://…, kubernetes:?namespace=… or file:<folder>',
+    )
     .describe(
       'etcd://host:port[,host:port…], etcds://… for TLS, kubernetes:?namespace=<name>, or file:<folder> for one machine',
     ),

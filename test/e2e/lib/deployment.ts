@@ -75,6 +75,7 @@ export async function startUp(data: string, more: Record<string, string> = {}): 
     ARCUS_API_LISTEN: await address(),
     ARCUS_PROXY_LISTEN: await address(),
     ARCUS_ADMIN_LISTEN: await address(),
+    ARCUS_HEALTH_LISTEN: await address(),
     ...more,
   };
   const process_ = await Child.start({

@@ -3,9 +3,10 @@
  * `_prisma_migrations` table, so that `prisma migrate deploy` stays usable where its engine can run.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '@arcus/control/folder.ts';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
 import { type Connection, createConnection } from 'mariadb';
 import { type DatabaseUrl, parseDatabaseUrl } from './url.ts';
@@ -76,7 +77,7 @@ async function run(target: Target, migrations: Migration[]): Promise<string[]> {
 }
 
 async function onSqlite(path: string, migrations: Migration[]): Promise<string[]> {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const db = await new PrismaLibSql({ url: `file:${path}`, timeout: 30_000 }).connect();
   try {
     await db.executeScript(`CREATE TABLE IF NOT EXISTS "_prisma_migrations" (

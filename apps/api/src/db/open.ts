@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolder } from '@arcus/control/folder.ts';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
 import { PrismaMariaDb } from '@prisma/adapter-mariadb';
 import { PrismaClient as MysqlClient, Prisma } from './generated/mysql/client.ts';
@@ -43,7 +43,7 @@ export async function openDb(url: string): Promise<Db> {
       close: () => client.$disconnect(),
     };
   }
-  mkdirSync(dirname(parsed.path), { recursive: true });
+  makeFolder(dirname(parsed.path));
   const adapter = new PrismaLibSql({ url: `file:${parsed.path}`, timeout: 10_000 });
   const client = new SqliteClient({ adapter, transactionOptions }) as unknown as Client;
   await client.$queryRawUnsafe('PRAGMA journal_mode = WAL');

@@ -8,7 +8,7 @@ export function banner({ ready, newToken }: Running, out: Output): string {
     ['Docs', ready.docs],
     ['Token', newToken ?? 'as before; another: npx arcus token create'],
     ['Proxy', ready.proxy ?? 'the tenant demo has none now'],
-    ...(ready.proxy ? ([['Try', `curl -x ${ready.proxy} ${ready.api}/api/v1/health`]] as [string, string][]) : []),
+    ...(ready.proxy ? ([['Try', `curl -x ${ready.proxy} ${ready.health}`]] as [string, string][]) : []),
     ['Data', ready.data],
   ];
   const body = lines.map(([name, value]) => `  ${out.style('bold', name.padEnd(6))} ${value}`);

@@ -18,25 +18,27 @@ const Demo = z.strictObject({
   /** False from the first thought until the tenant exists. */
   seeded: z.boolean(),
   /** What the config said when it was last written here. */
-  api: z.string(),
+  health: z.string().optional(),
   proxy: z.string(),
+  /** Of an older start, which let the demo reach the whole API. */
+  api: z.string().optional(),
 });
 export type Demo = z.output<typeof Demo>;
 
 interface Wanted {
   readonly data: string;
-  readonly api: Address;
+  readonly health: Address;
   readonly proxy: Address;
 }
 
 /**
- * Makes the tenant `demo` the first time. Later it is the user's: only when the addresses of API or proxy moved, and
+ * Makes the tenant `demo` the first time. Later it is the user's: only when the addresses of health or proxy moved, and
  * the demo's server and escaper still say what was written here, they follow.
  */
 export async function ensureDemo(connection: Connection, wanted: Wanted): Promise<Demo> {
   const file = join(wanted.data, 'demo.json');
   const save = (demo: Demo) => writePrivate(file, `${JSON.stringify(demo, null, 2)}\n`);
-  const addresses = { api: text(reachable(wanted.api)), proxy: text(wanted.proxy) };
+  const addresses = { health: text(reachable(wanted.health)), proxy: text(wanted.proxy) };
   let demo: Demo;
   if (existsSync(file)) demo = Demo.parse(JSON.parse(readFileSync(file, 'utf8')));
   else {
@@ -46,7 +48,7 @@ export async function ensureDemo(connection: Connection, wanted: Wanted): Promis
   }
   if (!demo.seeded) await create(connection, demo);
   await follow(connection, demo, addresses);
-  demo = { ...demo, ...addresses, seeded: true };
+  demo = { user: demo.user, password: demo.password, seeded: true, ...addresses };
   save(demo);
   return demo;
 }
@@ -60,18 +62,18 @@ async function create(connection: Connection, demo: Demo): Promise<void> {
   }
 }
 
-const egressOf = (api: string) => {
-  const { host, port } = parseAddress(api)!;
+const egressOf = (address: string) => {
+  const { host, port } = parseAddress(address)!;
   return [{ network: `${host}/${isIP(host) === 6 ? 128 : 32}`, ports: [port] }];
 };
 
-function demoConfig({ user, password, api, proxy }: Demo) {
+function demoConfig({ user, password, health, proxy }: Demo) {
   return {
     servers: [
       { name: 'proxy', type: 'http_proxy', listen: { address: proxy }, escaper: 'direct', user_group: 'people' },
     ],
-    // Public addresses, and of this machine nothing but the API.
-    escapers: [{ name: 'direct', type: 'direct_fixed', egress_allow: egressOf(api) }],
+    // Public addresses, and of this machine nothing but how the API is.
+    escapers: [{ name: 'direct', type: 'direct_fixed', egress_allow: egressOf(health!) }],
     user_groups: [{ name: 'people', type: 'basic', static_users: [{ name: user, password }] }],
     policies: [
       {
@@ -83,16 +85,17 @@ function demoConfig({ user, password, api, proxy }: Demo) {
   };
 }
 
-async function follow(connection: Connection, demo: Demo, now: { api: string; proxy: string }): Promise<void> {
+async function follow(connection: Connection, demo: Demo, now: { health: string; proxy: string }): Promise<void> {
   if (demo.proxy !== now.proxy) {
     await change(connection, path('servers', 'proxy'), (server) =>
       server.listen?.address === demo.proxy ? { ...server, listen: { address: now.proxy } } : null,
     );
   }
-  if (demo.api !== now.api) {
+  const before = demo.health ?? demo.api;
+  if (before !== undefined && before !== now.health) {
     await change(connection, path('escapers', 'direct'), (escaper) =>
-      isDeepStrictEqual(escaper.egress_allow, egressOf(demo.api))
-        ? { ...escaper, egress_allow: egressOf(now.api) }
+      isDeepStrictEqual(escaper.egress_allow, egressOf(before))
+        ? { ...escaper, egress_allow: egressOf(now.health) }
         : null,
     );
   }

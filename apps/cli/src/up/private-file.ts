@@ -1,8 +1,9 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { makeFolder } from '@arcus/control/folder.ts';
 
 /** Makes a folder that only its owner can enter; one that exists keeps its mode. */
 export function privateFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolder(path, 0o700);
 }
 
 /** Writes a file that only its owner can read, whole or not at all. */

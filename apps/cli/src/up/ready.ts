@@ -8,6 +8,7 @@ export const Ready = z.strictObject({
   api: z.url().describe('The management API'),
   docs: z.url().describe('Its documentation, for people'),
   openapi: z.url().describe('Its description, for programs'),
+  health: z.url().describe('How it is: the one address of this machine that the demo tenant may reach'),
   proxy: z.url().nullable().describe('The demo proxy, with user and password; null when the demo tenant has none now'),
   admin_token: z.string().describe('A token that may do everything'),
   worker_admin: z.url().describe("The worker's own health, readiness and metrics"),

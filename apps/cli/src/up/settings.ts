@@ -13,6 +13,9 @@ export interface Settings {
   readonly data: string;
   readonly api: Address;
   readonly proxy: Address;
+  /** Of the API's health alone. */
+  readonly health: Address;
+  readonly admin: Address;
   /** The environment of api and worker, complete but for what is made at the start. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -23,10 +26,13 @@ export function readSettings(source: NodeJS.ProcessEnv): Settings {
   const api = address(source, 'ARCUS_API_LISTEN', '127.0.0.1:7700');
   const proxy = address(source, 'ARCUS_PROXY_LISTEN', '127.0.0.1:7800');
   const admin = address(source, 'ARCUS_ADMIN_LISTEN', '127.0.0.1:7900');
+  const health = address(source, 'ARCUS_HEALTH_LISTEN', '127.0.0.1:7701');
   return {
     data,
     api,
     proxy,
+    health,
+    admin,
     env: {
       ...source,
       ARCUS_DATA: data,
