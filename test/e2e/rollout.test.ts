@@ -2,10 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, type TestContext, test } from 'node:test';
 import { startOrigin } from '@arcus/testkit/origin.ts';
 import { freePort } from '@arcus/testkit/port.ts';
+import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { cleanEnv, cli, type Deployment, startClustered } from './lib/deployment.ts';
 import { configOf, send, statusOf } from './lib/tenants.ts';
@@ -140,4 +143,20 @@ test('a release that does as well goes to all workers, step by step, without a f
   assert.match(stdout, /step 1 \(canary=yes\): new release: \d+ requests, 0\.0 % failed/);
   const status = await statusOf(d.connection, 'acme');
   assert.deepEqual([status.version, status.stable_version, status.state], [4, 4, 'published']);
+});
+
+test('one command pushes a file and rolls it out to the end', async (t) => {
+  const dir = tempDir('rollout');
+  t.after(() => dir.close());
+  const file = join(dir.path, 'acme.json');
+  const [out] = config().escapers;
+  const changed = { ...config(), escapers: [{ ...out, egress_allow: [...out!.egress_allow, { network: '::2' }] }] };
+  await writeFile(file, JSON.stringify(changed));
+  const push = ['push', 'acme', file, '--rollout', '--labels', 'canary=yes', '--steps', '100', '--bake', '0', '--wait'];
+  const { code, stdout, stderr } = await arcus(...push);
+  assert.equal(code, 0, stderr + stdout);
+  assert.match(stdout, /acme: rollout r-[0-9a-f]{16} of release 5 over 4, promoted/);
+  await become(all(5));
+  const again = await arcus(...push);
+  assert.deepEqual([again.code, again.stdout.trim()], [0, 'acme: nothing changed, release 5 is published']);
 });

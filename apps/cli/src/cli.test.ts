@@ -64,6 +64,21 @@ test('a missing argument is named, and one too many too', async () => {
   assert.match((await arcus(['token'])).stderr, /token create/);
 });
 
+test('flags of a rollout belong to one', async () => {
+  const said = async (...args: string[]) => {
+    const { code, stderr } = await arcus(args, { ARCUS_API: 'http://127.0.0.1:1', ARCUS_TOKEN: 'x' });
+    assert.equal(code, 2);
+    return stderr;
+  };
+  const name = file('rolled.yaml', good);
+  assert.match(await said('push', 'acme', name, '--percent', '5'), /--percent needs --rollout/);
+  assert.match(await said('draft', 'apply', 'acme', 'd', '--ignore-nack'), /--ignore-nack needs --rollout/);
+  for (const other of [['--publish', 'now'], ['--wait', '--timeout', '5s'], ['--dry-run']]) {
+    assert.match(await said('push', 'acme', name, '--rollout', ...other), /exclude each other/);
+  }
+  assert.match(await said('push', 'acme', name, '--rollout', '--steps', 'a'), /--steps: "a" is not a number/);
+});
+
 test('a valid file is valid, with passwords in clear too', async () => {
   assert.deepEqual(await arcus(['validate', file('good.yaml', good)]), { code: 0, stdout: '', stderr: '' });
 });

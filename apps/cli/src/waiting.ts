@@ -18,7 +18,7 @@ export const waitFlags = {
   },
 } as const;
 
-interface WaitValues {
+export interface WaitValues {
   readonly wait: boolean;
   readonly timeout: string | undefined;
   readonly message: string | undefined;
