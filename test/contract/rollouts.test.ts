@@ -247,6 +247,8 @@ for (const [name, fresh] of Object.entries(databases)) {
       await api.db.client.tenant.updateMany({ where: { tenant_id: 'acme' }, data: { seq: before.seq + 1 } });
       assert.equal(await api.app.context.publisher.publish('acme'), false);
       assert.deepEqual(await head(api), before, 'nothing that no worker can read is put into the store');
+      for (let look = 1; look <= 4; look++) await api.app.context.rollouts.turn();
+      assert.equal((await state(api, rollout_id)).state, 'running', 'the fault may pass');
       await api.app.context.rollouts.turn();
       const stuck = await state(api, rollout_id);
       assert.equal(stuck.state, 'paused');

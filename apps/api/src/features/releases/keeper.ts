@@ -35,7 +35,7 @@ const SWEEP_MS = 30_000;
 const RETRY_MS = 1_000;
 /** A head that was put back and is lost again rests this long, ms, doubled each time: whoever spoils it may go on. */
 const FIRST_REST = 100;
-const LONGEST_REST = 10_000;
+const LONGEST_REST = 2_000;
 /** Tenants that are put back at the same time. */
 const PARALLEL = 8;
 const PAGE = 1_000;

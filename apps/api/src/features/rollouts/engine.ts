@@ -28,7 +28,10 @@ function blindness({ bake_seconds }: RolloutRow, hasRedis: boolean, counted: boo
 /** Stands for all workers of a step, among ids of workers. */
 const NOBODY = '';
 
-/** May it be gone by the next look? */
+/** A rollout that cannot be looked at so often in a row is given to people. */
+const TRIES = 5;
+
+/** Is it sure to be gone at some later look? */
 const passes = (error: unknown): boolean =>
   error instanceof StoreUnavailable || error instanceof Moved || error instanceof Problem || isAway(error);
 
@@ -38,6 +41,8 @@ export class RolloutEngine {
   readonly #context: Uses;
   readonly #owner = randomUUID();
   readonly #watches: Watches;
+  /** Looks in a row that failed, of rollouts. */
+  readonly #failures = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
@@ -77,15 +82,20 @@ export class RolloutEngine {
   async turn(): Promise<void> {
     const { db, log } = this.#context;
     const rows = await db.client.rollout.findMany({ where: { state: 'running' }, orderBy: { created_at: 'asc' } });
-    this.#watches.keep(new Set(rows.map((row) => row.rollout_id)));
+    const ids = new Set(rows.map((row) => row.rollout_id));
+    this.#watches.keep(ids);
+    for (const id of this.#failures.keys()) if (!ids.has(id)) this.#failures.delete(id);
     for (const row of rows) {
       if (this.#closed) return;
       try {
         if (await this.#lease(row)) await this.#drive(row);
+        this.#failures.delete(row.rollout_id);
       } catch (error) {
         const { rollout_id, tenant_id } = row;
         log.warn({ rollout: rollout_id, tenant: tenant_id, reason: (error as Error).message }, 'rollout waits');
-        if (!passes(error)) await this.#giveUp(row, error as Error).catch(() => {});
+        const failures = passes(error) ? 0 : (this.#failures.get(rollout_id) ?? 0) + 1;
+        this.#failures.set(rollout_id, failures);
+        if (failures >= TRIES) await this.#giveUp(row, error as Error).catch(() => {});
       }
     }
   }
