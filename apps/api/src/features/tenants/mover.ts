@@ -18,12 +18,17 @@ type Uses = Pick<Context, 'db' | 'store' | 'fleet' | 'changes' | 'publisher' | '
 
 export class Mover {
   readonly #context: Uses;
+  readonly #clock: () => number;
+  /** Moves that it waits for, and since when, by the clock that is never set back. */
+  readonly #since = new Map<string, { moved_at: number; since: number }>();
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(context: Uses) {
+  /** `clock`: ms, never set back. */
+  constructor(context: Uses, clock: () => number = () => performance.now()) {
     this.#context = context;
+    this.#clock = clock;
   }
 
   start(everyMs = 1000): void {
@@ -50,6 +55,8 @@ export class Mover {
   async turn(): Promise<void> {
     const { db } = this.#context;
     const rows = await db.client.tenant.findMany({ where: { moved_at: { not: null } } });
+    const moving = new Set(rows.map((row) => row.tenant_id));
+    for (const tenant_id of this.#since.keys()) if (!moving.has(tenant_id)) this.#since.delete(tenant_id);
     for (const row of rows) {
       if (this.#closed) return;
       const reason = await this.#arrived(row);
@@ -59,7 +66,8 @@ export class Mover {
 
   /** Why the move is over; null while it is not. */
   async #arrived(row: TenantRow): Promise<string | null> {
-    const { db, store, fleet, now } = this.#context;
+    const { db, store, fleet } = this.#context;
+    const waited = this.#waited(row);
     const labels = (row.placement ?? {}) as Labels;
     const [known, statuses, wanted] = await Promise.all([
       fleet.workers(),
@@ -74,9 +82,18 @@ export class Mover {
     );
     if (ready.length === 0) return null;
     if (ready.length === entered.length) return `${ready.length} workers have it`;
-    if (now() - row.moved_at!.getTime() < PATIENCE_MS) return null;
+    if (waited < PATIENCE_MS) return null;
     const missing = entered.filter((worker) => !ready.includes(worker)).map(({ record }) => record.id);
     return `${ready.length} of ${entered.length} workers have it; not waited for any longer: ${missing.slice(0, 10).join(', ')}`;
+  }
+
+  /** How long this process has seen it move, ms: clocks of machines jump. */
+  #waited({ tenant_id, moved_at }: TenantRow): number {
+    const at = moved_at!.getTime();
+    const known = this.#since.get(tenant_id);
+    const since = known?.moved_at === at ? known.since : this.#clock();
+    this.#since.set(tenant_id, { moved_at: at, since });
+    return this.#clock() - since;
   }
 
   async #narrow({ tenant_id, moved_at }: TenantRow, reason: string): Promise<void> {
