@@ -141,6 +141,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     const whole = await snapshot.whole();
     if (restored > 0) log.info({ tenants: restored, whole }, 'restored from the snapshot');
     ready = whole;
+    if (!whole) snapshot.gather();
 
     const listed = latch();
     const onListed = async () => {

@@ -16,7 +16,7 @@ import { compileDocument } from './document.ts';
 import { backoff, Gate } from './lanes.ts';
 import { ListenError, type Listeners, type Wanted } from './listeners.ts';
 import type { Release, ReleaseLoader, ReleaseSource } from './loader.ts';
-import type { Saved } from './snapshot.ts';
+import type { Saved } from './snapshot-record.ts';
 import type { Orders } from './watch.ts';
 
 /** Documents from here on go through a lane of their own, so that no small one waits behind them. */
@@ -90,8 +90,8 @@ export class Runtime implements Orders {
   /** Tenants whose order is being carried out, and who waits for there to be fewer. */
   #busy = 0;
   #crowd: (() => void)[] = [];
-  /** Null when it has to be counted anew: each release asks, and few change it. */
-  #counts: { tenants: number; refused: number } | null = null;
+  /** Tenants that serve, and those whose newest release was refused. Not counted anew: each release asks. */
+  readonly counts = { tenants: 0, refused: 0 };
   #closed = false;
   /** Since start. */
   releasesApplied = 0;
@@ -99,7 +99,7 @@ export class Runtime implements Orders {
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
-    this.#loading = new Gate(options.width ?? 16);
+    this.#loading = new Gate(options.width ?? AT_ONCE);
   }
 
   // ── the story ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -184,9 +184,8 @@ export class Runtime implements Orders {
     this.#retire(old);
     prepared.closeUnused(drainMs);
     loader.forget(tenant.id);
-    this.#counts = null;
-    tenant.applied = null;
-    tenant.refused = undefined;
+    this.#serves(tenant, null);
+    this.#refuses(tenant, undefined);
     forget(tenant.id);
     report(tenant.id, null);
     log.info({ tenant: tenant.id }, head.deleted ? 'tenant removed' : 'tenant is placed elsewhere');
@@ -236,22 +235,6 @@ export class Runtime implements Orders {
     const waiting = new Set([...this.#tenants.values()].filter((t) => t.order !== null || t.busy));
     if (waiting.size === 0) return Promise.resolve();
     return new Promise((done) => this.#waiters.add({ waiting, done }));
-  }
-
-  /** Tenants that serve, and those whose newest release was refused. */
-  get counts(): { tenants: number; refused: number } {
-    this.#counts ??= this.#count();
-    return this.#counts;
-  }
-
-  #count(): { tenants: number; refused: number } {
-    let tenants = 0;
-    let refused = 0;
-    for (const t of this.#tenants.values()) {
-      if (t.applied) tenants++;
-      if (t.refused) refused++;
-    }
-    return { tenants, refused };
   }
 
   /** Sessions that run, on graphs new and old. */
@@ -313,8 +296,7 @@ export class Runtime implements Orders {
 
   #applied(tenant: Tenant, { version, manifest }: ReleaseRef, release: Release): void {
     const first = tenant.applied === null;
-    if (first) this.#counts = null;
-    tenant.applied = { version, manifest };
+    this.#serves(tenant, { version, manifest });
     tenant.attempts = 0;
     this.releasesApplied++;
     release.keep();
@@ -351,10 +333,19 @@ export class Runtime implements Orders {
   }
 
   #answer(tenant: Tenant, refused: TenantStatus['refused']): void {
-    if ((tenant.refused === undefined) !== (refused === undefined)) this.#counts = null;
-    tenant.refused = refused;
+    this.#refuses(tenant, refused);
     const applied = tenant.applied?.version ?? 0;
     this.#options.report(tenant.id, refused ? { applied, refused } : { applied });
+  }
+
+  #serves(tenant: Tenant, release: ReleaseRef | null): void {
+    this.counts.tenants += (release ? 1 : 0) - (tenant.applied ? 1 : 0);
+    tenant.applied = release;
+  }
+
+  #refuses(tenant: Tenant, refused: TenantStatus['refused']): void {
+    this.counts.refused += (refused ? 1 : 0) - (tenant.refused ? 1 : 0);
+    tenant.refused = refused;
   }
 
   /** `most`: ms between two tries. A store that is back does not say what it lacked meanwhile. */

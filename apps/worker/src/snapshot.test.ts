@@ -9,7 +9,8 @@ import { testHead } from '@arcus/testkit/keys.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 import pino from 'pino';
-import { type Loaded, type Saved, Snapshot } from './snapshot.ts';
+import { Snapshot } from './snapshot.ts';
+import type { Loaded, Saved } from './snapshot-record.ts';
 
 const log = pino({ level: 'silent' });
 
@@ -216,4 +217,34 @@ test('a folder that was handed over is written no more, unless it is given back'
   snapshot.resume();
   await snapshot.close();
   assert.equal((await read())[0]?.head.stable.version, 2);
+});
+
+test('of a worker that starts, what serves for the first time is written when all tenants had their turn', async (t) => {
+  const { dir, open, read } = await setUp(t);
+  const snapshot = await open();
+  snapshot.gather();
+  for (const tenant of ['a', 'b', 'c']) snapshot.save(release(tenant, 1, bodies));
+  // What replaces a release that serves does not wait: had the others not, they would be there, too.
+  await snapshot.put(release('acme', 2, bodies));
+  assert.deepEqual(
+    (await read()).map(({ tenant }) => tenant),
+    ['acme'],
+  );
+  await snapshot.markWhole();
+  assert.deepEqual(await readdir(join(dir, 'tenants')), ['a', 'acme', 'b', 'c']);
+  await snapshot.close();
+});
+
+test('what many tenants share is brought once', async (t) => {
+  const { open, read, fetched } = await setUp(t);
+  const snapshot = await open();
+  const shared = Buffer.from('[]');
+  for (let i = 0; i < 20; i++) {
+    const own = randomBytes(20);
+    const blobs = new Map(i === 0 ? [[sha256(shared), shared]] : []);
+    snapshot.save({ ...release(`t${i}`, 1, [own, shared]), blobs: blobs.set(sha256(own), own) });
+  }
+  await snapshot.close();
+  assert.deepEqual(fetched, []);
+  assert.deepEqual(new Set((await read()).map(({ blobs }) => blobs.size)), new Set([2]));
 });

@@ -10,19 +10,18 @@
  *   <dir>/blobs/<sha256>     blobs from 16 KiB on
  *   <dir>/listed             there since all tenants of the store had their turn once: the snapshot is whole
  */
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { sha256, slices } from '@arcus/control/canonical.ts';
+import { slices } from '@arcus/control/canonical.ts';
 import { checkBlob } from '@arcus/control/codec.ts';
 import { fault } from '@arcus/control/faults.ts';
 import { makeFolder } from '@arcus/control/folder.ts';
-import { Head, Manifest } from '@arcus/control/release.ts';
 import type { Logger } from 'pino';
-import { z } from 'zod';
 import { backoff, Gate } from './lanes.ts';
+import { replaceFile, syncFile } from './snapshot-files.ts';
+import { type Index, type Loaded, readRecord, recordOf, type Saved, sizeOf } from './snapshot-record.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
 const LARGE = 16 * 1024;
@@ -30,30 +29,11 @@ const LARGE = 16 * 1024;
 const MOST_WAITING = 64 * 1024 * 1024;
 /** A release does not wait longer for a slow disk, ms. */
 const PATIENCE = 250;
+/** So many small blobs that came lately are kept, and how large, in bytes, they may be. */
+const RECENT = 256;
+const SHARED = 4 * 1024;
 /** Large blobs that are read at once. */
 const AHEAD = 16;
-
-const Index = z.strictObject({
-  schema: z.literal(1),
-  tenant: z.string(),
-  head: Head,
-  manifest: Manifest.nullable().describe('Null: nothing runs, and no older head may be followed'),
-  small: z.array(z.tuple([z.string(), z.int().min(0)])).describe('SHA-256 and length of each blob that follows'),
-});
-
-/** One tenant's release with all that it needs. */
-export interface Saved {
-  readonly tenant: string;
-  readonly head: Head;
-  /** 'same': only the head is new. Null: nothing runs here. */
-  readonly manifest: Manifest | 'same' | null;
-  readonly blobs: ReadonlyMap<string, Uint8Array>;
-}
-
-/** As it is read back. */
-export interface Loaded extends Saved {
-  readonly manifest: Manifest | null;
-}
 
 /** What is left to do once a tenant's file is written. */
 interface Unsafe {
@@ -61,6 +41,8 @@ interface Unsafe {
   readonly sync: Set<string>;
   /** Blobs that only the file before names. */
   readonly drop: Set<string>;
+  /** The file before may still be there. */
+  old: boolean;
 }
 
 /** Blobs that have to be fetched first. */
@@ -94,6 +76,12 @@ export class Snapshot {
   /** Large blob -> tenants whose file names it. */
   readonly #users = new Map<string, Set<string>>();
   readonly #largeOf = new Map<string, readonly string[]>();
+  /** Tenants that have a file; null when another process may have made some. */
+  #files: Set<string> | null = new Set();
+  /** Small blobs that came lately: what many tenants share is not in what each of them brings. */
+  readonly #recent = new Map<string, Uint8Array>();
+  /** What is saved waits: see `gather`. */
+  #gathering = false;
   #writing: Promise<void> | null = null;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -108,7 +96,9 @@ export class Snapshot {
   static async open(options: SnapshotOptions): Promise<Snapshot> {
     makeFolder(join(options.dir, 'tenants'), 0o700);
     makeFolder(join(options.dir, 'blobs'), 0o700);
-    return new Snapshot(options);
+    const snapshot = new Snapshot(options);
+    for (const name of await readdir(join(options.dir, 'tenants'))) snapshot.#files?.add(name.replace(/\.old$/, ''));
+    return snapshot;
   }
 
   /** Every tenant that can be read back; what cannot is told in the log. Forgets blobs that nobody needs. */
@@ -137,11 +127,19 @@ export class Snapshot {
     );
   }
 
+  /**
+   * What is saved from now on is written when all tenants had their turn, see `markWhole`: who starts with thousands of
+   * them has better things to do first.
+   */
+  gather(): void {
+    this.#gathering = true;
+  }
+
   /** All tenants of the store had their turn; what they left behind is being written. */
   async markWhole(): Promise<void> {
     await this.flush();
     if (this.#held) return;
-    await this.#turn.run(() => this.#replace(join(this.#options.dir, 'listed'), [])).catch(() => {});
+    await this.#turn.run(() => replaceFile(join(this.#options.dir, 'listed'), [])).catch(() => {});
   }
 
   /**
@@ -190,6 +188,7 @@ export class Snapshot {
 
   /** Resolves when all that was saved so far is on disk, or has failed and is in the log. */
   async flush(): Promise<void> {
+    this.#gathering = false;
     await this.#turn.run(async () => {});
     this.#start();
     while (this.#writing) await this.#writing;
@@ -209,11 +208,13 @@ export class Snapshot {
 
   resume(): void {
     this.#held = false;
+    this.#files = null;
     this.#start();
   }
 
   #start(): void {
     if (this.#closed || this.#held) return;
+    if (this.#gathering && this.#waitingBytes < MOST_WAITING / 2) return;
     // One at a time: fsync must not take the threads that resolve names and check passwords.
     this.#writing ??= this.#drain().finally(() => {
       this.#writing = null;
@@ -272,6 +273,7 @@ export class Snapshot {
 
   /** Rather none than an old release: a restart must not bring back what was replaced. */
   async #drop(tenant: string): Promise<void> {
+    this.#files?.delete(tenant);
     for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`])
       await rm(file, { force: true }).catch(() => {});
   }
@@ -292,7 +294,7 @@ export class Snapshot {
     this.#unsafe.delete(tenant);
     fault('apply.before-sync');
     try {
-      for (const path of unsafe.sync) await sync(path);
+      for (const path of unsafe.sync) await syncFile(path);
     } catch (error) {
       // Replaced or removed meanwhile: whoever did so takes care of it.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
@@ -306,7 +308,8 @@ export class Snapshot {
         if (newer) newer.drop.add(sha);
         else if (!this.#users.has(sha)) await rm(join(this.#options.dir, 'blobs', sha), { force: true });
       }
-      if (!newer) await rm(`${this.#file(tenant)}.old`, { force: true });
+      if (newer) newer.old ||= unsafe.old;
+      else if (unsafe.old) await rm(`${this.#file(tenant)}.old`, { force: true });
     });
   }
 
@@ -324,8 +327,16 @@ export class Snapshot {
     }
     const wanted = [...new Set(manifest.sections.flatMap((section) => section.blobs))];
     const bodies = new Map(blobs);
+    for (const sha of wanted) {
+      const body = bodies.get(sha) ?? this.#recent.get(sha);
+      if (!body || body.length > SHARED) continue;
+      bodies.set(sha, body);
+      this.#recent.delete(sha);
+      this.#recent.set(sha, body);
+    }
+    while (this.#recent.size > RECENT) this.#recent.delete(this.#recent.keys().next().value!);
     const missing = () => wanted.filter((sha) => !bodies.has(sha) && !this.#users.has(sha));
-    if (missing().length > 0) {
+    if (missing().length > 0 && this.#has(tenant)) {
       const before = await this.#read(tenant).catch(() => null);
       for (const [sha, body] of before?.small ?? []) bodies.set(sha, body);
     }
@@ -345,33 +356,34 @@ export class Snapshot {
       large.push(sha);
       if (this.#users.has(sha)) continue;
       const path = join(this.#options.dir, 'blobs', sha);
-      await this.#replace(path, [body!]);
+      await replaceFile(path, [body!]);
       this.#unsafeOf(tenant).sync.add(path);
     }
     await this.#put(tenant, { schema: 1, tenant, head, manifest, small }, parts);
     this.#use(tenant, large);
   }
 
-  async #put(tenant: string, index: z.output<typeof Index>, parts: readonly Uint8Array[]): Promise<void> {
-    const first = Buffer.from(`${JSON.stringify(index)}\n`);
-    const hash = createHash('sha256').update(first);
-    for (const part of parts) hash.update(part);
+  async #put(tenant: string, index: Index, parts: readonly Uint8Array[]): Promise<void> {
     const file = this.#file(tenant);
-    await this.#replace(file, [Buffer.from(`${hash.digest('hex')}\n`), first, ...parts], `${file}.old`);
-    this.#unsafeOf(tenant).sync.add(file);
+    const unsafe = this.#unsafeOf(tenant);
+    unsafe.old ||= this.#has(tenant);
+    await replaceFile(file, recordOf(index, parts), unsafe.old ? `${file}.old` : undefined);
+    this.#files?.add(tenant);
+    unsafe.sync.add(file);
     fault('apply.after-snapshot');
   }
 
   #unsafeOf(tenant: string): Unsafe {
     let unsafe = this.#unsafe.get(tenant);
     if (!unsafe) {
-      unsafe = { sync: new Set(), drop: new Set() };
+      unsafe = { sync: new Set(), drop: new Set(), old: false };
       this.#unsafe.set(tenant, unsafe);
     }
     return unsafe;
   }
 
   async #forget(tenant: string): Promise<void> {
+    this.#files?.delete(tenant);
     for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`]) await rm(file, { force: true });
     this.#use(tenant, []);
   }
@@ -434,60 +446,12 @@ export class Snapshot {
     return readRecord(tenant, await readFile(this.#file(tenant)));
   }
 
+  /** Has, or may have, a file. */
+  #has(tenant: string): boolean {
+    return this.#files === null || this.#files.has(tenant);
+  }
+
   #file(tenant: string): string {
     return join(this.#options.dir, 'tenants', tenant);
   }
-
-  /** All of the file or none of it. `old` is what was there, as long as it was not safe to drop it. */
-  async #replace(path: string, parts: readonly Uint8Array[], old?: string): Promise<void> {
-    const temporary = `${path}.tmp`;
-    try {
-      const file = await open(temporary, 'w', 0o600);
-      try {
-        for (const part of parts) {
-          await file.write(part);
-          fault('apply.amid-snapshot');
-        }
-      } finally {
-        await file.close();
-      }
-      // An older one that is safe stays until a newer one is.
-      if (old !== undefined) await link(path, old).catch(() => {});
-      await rename(temporary, path);
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {});
-      throw error;
-    }
-  }
-}
-
-/** A tenant's file, its checksum checked. */
-function readRecord(tenant: string, file: Buffer) {
-  const sum = file.subarray(0, 64).toString('latin1');
-  if (sha256(file.subarray(65)) !== sum) throw new Error('checksum is wrong');
-  const end = file.indexOf(10, 65);
-  const index = Index.parse(JSON.parse(file.toString('utf8', 65, end)));
-  if (index.tenant !== tenant) throw new Error(`is of tenant ${index.tenant}`);
-  let at = end + 1;
-  const small = index.small.map(([sha, length]): [string, Uint8Array] => {
-    const body = file.subarray(at, at + length);
-    at += length;
-    return [sha, body];
-  });
-  return { index, small };
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-function sizeOf(saved: { blobs: ReadonlyMap<string, Uint8Array> } | null | undefined): number {
-  let bytes = 0;
-  for (const body of saved?.blobs.values() ?? []) bytes += body.length;
-  return bytes;
 }

@@ -5,7 +5,8 @@ import { type KeyValue, methods } from './etcd-rpc.ts';
 
 /** Keys that are read with one call: 32 of the largest blobs fill a message. */
 const KEYS = 32;
-const CALLS = 4;
+/** While two calls are under way, what is asked for is gathered. */
+const CALLS = 2;
 
 interface Wanted {
   readonly key: Buffer;

@@ -3,6 +3,7 @@
  * one behind the last event that was handed on, and nothing else moves it: no timeout, no progress message.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import { slices } from '../canonical.ts';
 import { readHead } from '../codec.ts';
 import { Queue } from '../queue.ts';
 import type { Head } from '../release.ts';
@@ -125,7 +126,9 @@ class Watcher {
     const heads = new Map<string, Head>();
     const invalid = new Map<string, string>();
     this.#held.clear();
+    const breathe = slices();
     for (const kv of kvs) {
+      await breathe();
       const tenant = this.#hold(kv);
       const result = readHead(kv.value, tenant);
       if ('head' in result) heads.set(tenant, result.head);
