@@ -482,6 +482,8 @@ export function databaseSuite(name: string, newDatabase: NewDatabase): void {
       const api = await open(t);
       const got = await api.call('GET', '/config/global');
       assert.equal(got.status, 200);
+      const before = await api.call('GET', '/config/global/status');
+      assert.deepEqual([before.body.state, before.body.workers, before.body.summary.converged], ['none', [], true]);
       const body = { escapers: [{ name: 'no', type: 'dummy_deny' }] };
       assert.equal((await api.call('PUT', '/config/global', { body })).status, 428);
       const put = await api.call('PUT', '/config/global', { body, match: got.etag });

@@ -8,7 +8,12 @@ type Issue = z.core.$ZodIssue;
  * which might be a secret.
  */
 export function faultsOf(error: z.ZodError, input: unknown): Fault[] {
-  return error.issues.flatMap((issue) => fromIssue(issue, [], input));
+  const faults = error.issues.flatMap((issue) => fromIssue(issue, [], input));
+  // A number beyond what a number can hold is beyond the field's own bound too: the last one says that.
+  const last = new Map(faults.map((fault) => [`${fault.code} ${fault.pointer}`, fault]));
+  return faults.filter(
+    (fault) => !/^too_(?:big|small)$/.test(fault.code) || last.get(`${fault.code} ${fault.pointer}`) === fault,
+  );
 }
 
 function fromIssue(issue: Issue, base: readonly PropertyKey[], input: unknown): Fault[] {

@@ -8,6 +8,7 @@ import type { Changed, Origin } from '../features/releases/request.ts';
 import type { TenantRow } from '../features/releases/state.ts';
 import { type Answers, everywhere, Summary, WorkerState, waitForAnswers } from '../features/releases/status.ts';
 import { Problem } from './problem.ts';
+import { Message } from './text.ts';
 
 /** Bytes of a whole config document: lists of users and rules are long. */
 export const DOCUMENT_LIMIT = 64 * 1024 * 1024;
@@ -22,7 +23,7 @@ export const Duration = z
 
 /** Query of every write that makes a release. */
 export const WriteQuery = z.strictObject({
-  message: z.string().max(1024).default('').describe('Why, for the history of releases'),
+  message: Message.default('').describe('Why, for the history of releases'),
   wait: z.literal('acked').optional().describe('Answer when every live worker has answered for the release'),
   timeout: Duration.default(30_000).describe('How long to wait at most, such as 500ms, 30s, 2m'),
   publish: z

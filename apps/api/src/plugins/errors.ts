@@ -12,6 +12,7 @@ const byStatus = new Map<number, ProblemCode>([
 
 /** Every failure below a route leaves as application/problem+json; what we did not foresee says nothing of its cause. */
 export function errors(app: FastifyInstance): void {
+  const offered = methodsByPath(app);
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error as Error);
     // Workers that have not answered in time: nothing failed here, and the answer says who.
@@ -28,9 +29,34 @@ export function errors(app: FastifyInstance): void {
       .send(problem.body(request.id));
   });
   app.setNotFoundHandler((request, reply) => {
-    const problem = new Problem('not_found', 'There is no such route: see /docs');
-    return reply.code(404).type('application/problem+json').serializer(JSON.stringify).send(problem.body(request.id));
+    const allow = offered(request.url.split('?', 1)[0]!);
+    const problem =
+      allow.length > 0
+        ? new Problem('method_not_allowed', `${request.method} is not offered here, but ${allow.join(', ')}`)
+        : new Problem('not_found', 'There is no such route: see /docs');
+    if (allow.length > 0) reply.header('allow', allow.join(', '));
+    return reply
+      .code(problem.status)
+      .type('application/problem+json')
+      .serializer(JSON.stringify)
+      .send(problem.body(request.id));
   });
+}
+
+/** Which methods a path has: the router itself only says that a method and a path do not go together. */
+function methodsByPath(app: FastifyInstance): (path: string) => string[] {
+  const routes = new Map<string, { pattern: RegExp; methods: Set<string> }>();
+  app.addHook('onRoute', ({ url, method }) => {
+    if (!url.startsWith('/api/')) return;
+    const pattern = new RegExp(`^${url.replaceAll(/:[a-z_]+/g, '[^/]+')}$`);
+    const route = routes.get(url) ?? { pattern, methods: new Set() };
+    for (const one of [method].flat()) route.methods.add(one);
+    routes.set(url, route);
+  });
+  return (path) => {
+    const matching = [...routes.values()].filter(({ pattern }) => pattern.test(path));
+    return [...new Set(matching.flatMap(({ methods }) => [...methods]))].sort();
+  };
 }
 
 function problemOf(error: Error): Problem {

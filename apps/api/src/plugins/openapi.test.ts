@@ -71,6 +71,34 @@ test('every route says who may use it', async (t) => {
   }
 });
 
+test('a path without that method names those it has', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  for (const [method, url, allow] of [
+    ['PATCH', '/tenants/acme', 'DELETE, GET, HEAD, PUT'],
+    ['DELETE', '/tenants?limit=1', 'GET, HEAD, POST'],
+    ['GET', '/config/reload', 'POST'],
+    ['PUT', '/tenants/acme/drafts/d/users/u%2Fv', undefined],
+    ['POST', '/tenants/acme/escapers/e', 'DELETE, GET, HEAD, PUT'],
+    ['POST', '/tenants/acme/escapers/e/f', undefined],
+  ] as const) {
+    const answer = await api.call(method, url, { token: null });
+    assert.equal(answer.headers.allow, allow, `${method} ${url}`);
+    if (allow) assert.deepEqual([answer.status, answer.body.type], [405, 'urn:arcus:problem:method_not_allowed']);
+  }
+});
+
+test('a number that is too large is one fault', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  const { status, body } = await api.call('GET', '/tenants/acme/releases/99999999999999999999');
+  assert.equal(status, 400);
+  assert.deepEqual(
+    body.errors.map((e: { message: string }) => e.message),
+    ['must be at most 2147483647'],
+  );
+});
+
 test('what is no route, no JSON or too much is a problem document too', async (t) => {
   const api = await testApi();
   t.after(() => api.close());

@@ -38,5 +38,5 @@ export const releases = defineCommand({
 
 const row = ({ version, state, created_at, author, added, changed, removed, message }: Release): string[] => [
   ...[String(version), state, created_at.slice(0, 19).replace('T', ' '), author],
-  ...[`+${added} ~${changed} -${removed}`, message],
+  ...[`+${added} ~${changed} -${removed}`, message.split('\n', 1)[0]!],
 ];

@@ -81,8 +81,8 @@ export class Dialer {
     const resolved = parseIp(host) === null && !host.includes(':') ? await this.#resolve(host) : [host];
     const allowed = this.guard.filter(resolved, port);
     if (allowed.length === 0) {
-      const why = resolved.map((a) => `${a} is a ${this.guard.refuses(a, port)}`).join(', ');
-      throw new GatewayError('egress_denied', `${host}: ${why}`);
+      const why = resolved.map((address) => this.guard.explain(address, port)).join(', ');
+      throw new GatewayError('egress_denied', resolved[0] === host ? why : `${host}: ${why}`);
     }
     if (this.#bind4.length === 0 && this.#bind6.length === 0) return dial(allowed, port, { timeoutMs });
     return this.#dialBound(allowed, port, timeoutMs);

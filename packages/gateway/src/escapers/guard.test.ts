@@ -42,6 +42,17 @@ describe('the egress guard', () => {
       assert.equal(closed.refuses(address, 443), 'private address');
   });
 
+  it('says why in a sentence', () => {
+    for (const [address, sentence] of [
+      ['127.0.0.1', '127.0.0.1 is a loopback address'],
+      ['0.0.0.0', '0.0.0.0 is an unspecified address'],
+      ['fe80::1%eth0', 'fe80::1%eth0 is an address with a zone'],
+      ['nothing', 'nothing is not an address'],
+    ] as const) {
+      assert.equal(closed.explain(address, 443), sentence);
+    }
+  });
+
   it('looks into addresses that carry an IPv4 address', () => {
     assert.equal(closed.refuses('64:ff9b::7f00:1', 443), 'loopback address', 'NAT64');
     assert.equal(closed.refuses('64:ff9b::10.0.0.1', 443), 'private address', 'NAT64');

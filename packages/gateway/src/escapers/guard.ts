@@ -109,6 +109,12 @@ export class EgressGuard {
     return `${what} address`;
   }
 
+  /** The same as a sentence. */
+  explain(address: string, port: number): string {
+    const why = this.refuses(address, port) ?? 'not refused';
+    return `${address} is ${why.startsWith('not ') ? '' : /^[aeiou]/.test(why) ? 'an ' : 'a '}${why}`;
+  }
+
   /** Those of `addresses` that may be dialled, in order. */
   filter(addresses: readonly string[], port: number): string[] {
     return addresses.filter((address) => this.refuses(address, port) === null);

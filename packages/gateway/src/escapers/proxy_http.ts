@@ -51,9 +51,9 @@ class ProxyHttp implements Escaper {
 
   connect(target: Target, session: Session, purpose: 'tunnel' | 'forward', fresh = false): Egress | Promise<Egress> {
     // A name is resolved by the next proxy; an address in the request is looked at here.
-    const refused = target.literal ? this.#dialer.guard.refuses(target.host, target.port) : null;
-    if (refused !== null) {
-      return Promise.reject(new GatewayError('egress_denied', `${target.host} is a ${refused}`));
+    const { guard } = this.#dialer;
+    if (target.literal && guard.refuses(target.host, target.port) !== null) {
+      return Promise.reject(new GatewayError('egress_denied', guard.explain(target.host, target.port)));
     }
     if (purpose === 'tunnel') return this.#tunnel(target, session.via);
     return (fresh ? null : this.#pool.take(POOL_KEY)) ?? this.#forward();

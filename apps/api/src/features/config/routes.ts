@@ -10,7 +10,7 @@ import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts
 import { access } from '../../plugins/auth.ts';
 import { placementOf, wantedHead } from '../releases/head.ts';
 import type { TenantState } from '../releases/state.ts';
-import { answersOf, everywhere, Summary, WorkerState } from '../releases/status.ts';
+import { type Answers, answersOf, everywhere, Summary, WorkerState } from '../releases/status.ts';
 import { globalTarget, liveTarget } from '../targets/live.ts';
 import { documentRoutes } from './document.ts';
 
@@ -29,6 +29,12 @@ const ConfigStatus = z
     workers: z.array(WorkerState),
   })
   .meta({ id: 'ConfigStatus' });
+
+/** Before the first release no worker has anything to run, and all of them do. */
+const nothingWanted: Answers = {
+  workers: [],
+  summary: { workers: 0, applied: 0, refused: 0, lagging: 0, silent: 0, lost: 0, converged: true },
+};
 
 export function configRoutes(context: Context): FastifyPluginAsyncZod {
   const { db, changes, publisher } = context;
@@ -61,11 +67,14 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
       db.client.release.findUnique({ where, select: { state: true } }),
       wantedHead(db.client, tenant_id),
     ]);
-    const answers = await answersOf(
-      context,
-      tenant_id,
-      wanted ? (worker) => chosen(wanted.head, worker)?.version ?? null : everywhere(0, placementOf(row)),
-    );
+    const answers =
+      release === null
+        ? nothingWanted
+        : await answersOf(
+            context,
+            tenant_id,
+            wanted ? (worker) => chosen(wanted.head, worker)?.version ?? null : everywhere(0, placementOf(row)),
+          );
     const state: ReleaseState =
       release === null ? 'none' : release.state === 'superseded' ? 'published' : release.state;
     return { tenant_id, version, stable_version, state, ...answers };

@@ -5,6 +5,7 @@ import type { Context } from '../../deps.ts';
 import { demand, etagOf, preconditionOf } from '../../http/etag.ts';
 import { TenantParams, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
+import { Message as Text } from '../../http/text.ts';
 import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { bodyOptional } from '../../plugins/schemas.ts';
@@ -22,7 +23,7 @@ import { draftFamilies } from './overlay.ts';
 import type { DraftRow } from './rows.ts';
 import { DraftParams, draftTarget } from './target.ts';
 
-const Message = z.string().max(1024).describe('Why, for people');
+const Message = Text.describe('Why, for people');
 
 const DraftCreate = z.strictObject({ name: Name, message: Message.default('') }).meta({ id: 'DraftCreate' });
 

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Context } from '../../deps.ts';
 import { TenantParams, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
+import { Message } from '../../http/text.ts';
 import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { mustExist } from '../targets/live.ts';
@@ -45,7 +46,7 @@ const ReleaseDocument = z
 const Rollback = z
   .strictObject({
     version: z.int().min(1).max(2_147_483_647).describe('The release whose config is wanted back'),
-    message: z.string().max(1024).optional().describe('Why, for the history of releases'),
+    message: Message.optional().describe('Why, for the history of releases'),
   })
   .meta({ id: 'Rollback' });
 

@@ -2,6 +2,7 @@
 import { Labels } from '@arcus/control/release.ts';
 import { z } from 'zod';
 import { Timestamp } from '../../http/ids.ts';
+import { Message } from '../../http/text.ts';
 
 const Percent = z.number().gt(0).max(100);
 
@@ -44,7 +45,7 @@ const how = {
   bake_seconds: z.int().min(0).max(86_400).default(60).describe('How long each step is watched, seconds'),
   halt_on: HaltOn.default({ nack: true }).describe('When it is stopped and taken back by itself'),
   on_no_traffic: OnNoTraffic.default('pause'),
-  message: z.string().max(1024).default('').describe('Why'),
+  message: Message.default('').describe('Why'),
 };
 const How = z.strictObject(how);
 

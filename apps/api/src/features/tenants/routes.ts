@@ -9,6 +9,7 @@ import { demand, etagOf, notModified, preconditionOf } from '../../http/etag.ts'
 import { GLOBAL, TenantId, TenantParams, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { notFound, Problem } from '../../http/problem.ts';
+import { Line } from '../../http/text.ts';
 import { DOCUMENT_LIMIT, finish, originOf, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import type { TenantRow } from '../releases/state.ts';
@@ -24,16 +25,21 @@ export const ResourceLimits = z
   })
   .meta({ id: 'ResourceLimits', description: 'What a tenant may use at most; absent: no limit' });
 
+/** Bytes of JSON: it is read with each list of tenants. */
+const METADATA_LIMIT = 16 * 1024;
 const Metadata = z
   .record(z.string().max(255), z.unknown())
-  .describe('Anything the caller wants to keep with the tenant');
+  .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= METADATA_LIMIT, {
+    message: `must be at most ${METADATA_LIMIT} bytes of JSON`,
+  })
+  .describe('Anything the caller wants to keep with the tenant, 16 KiB of JSON at most');
 const Status = TenantInfo.shape.status;
 const Placement = Labels.nullable()
   .default(null)
   // No label asked for is the same as no choice.
   .transform((labels) => (labels && Object.keys(labels).length > 0 ? labels : null))
   .describe('Only workers with all these labels run it; null: all workers');
-const TenantName = z.string().min(1).max(255).describe('Name for people');
+const TenantName = Line(255).describe('Name for people');
 
 const own = {
   tenant_name: TenantName,

@@ -7,13 +7,14 @@ import { demand, notModified, preconditionOf } from '../../http/etag.ts';
 import { TenantId, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { invalid, notFound } from '../../http/problem.ts';
+import { Line } from '../../http/text.ts';
 import { access, roles } from '../../plugins/auth.ts';
 import { audit } from '../audit/record.ts';
 import { createToken } from './store.ts';
 
 const TokenCreate = z
   .strictObject({
-    name: z.string().min(1).max(255).describe('Who or what uses it; shown in audit events'),
+    name: Line(255).describe('Who or what uses it; shown in audit events'),
     role: z.enum(roles).describe('admin: everything; tenant: one tenant; viewer: reads'),
     tenant_id: TenantId.nullable().default(null).describe('Needed for tenant; for viewer: reads only this one'),
     expires_at: z.iso.datetime({ offset: true }).nullable().default(null).describe('RFC 3339; null: does not expire'),
@@ -152,6 +153,7 @@ export function tokenRoutes({ db, now }: Context): FastifyPluginAsyncZod {
       },
       async (request, reply) => {
         const row = await find(request.params.token_id);
+        if (row.revoked_at !== null) throw notFound();
         demand(preconditionOf(request), revisionOf(row));
         const at = new Date(now());
         const { token_id, tenant_id, name, role } = row;
@@ -160,7 +162,8 @@ export function tokenRoutes({ db, now }: Context): FastifyPluginAsyncZod {
             where: { token_id, revoked_at: null },
             data: { revoked_at: at },
           });
-          if (revoked.count === 0) return;
+          // Somebody else was faster.
+          if (revoked.count === 0) throw notFound();
           await audit(
             tx,
             {
