@@ -40,7 +40,7 @@ export function examineSliced(
 
 function* examining(input: unknown, tenant: string, options: CheckOptions) {
   const { entries, faults } = yield* parseEntries(input);
-  faults.push(...(yield* checking(entries, tenant, options)));
+  for (const fault of yield* checking(entries, tenant, options)) faults.push(fault);
   return { config: faults.length === 0 ? configOf(entries) : null, faults };
 }
 
@@ -122,9 +122,9 @@ export function* checking(
     nodes.push({ family: e.family, name: e.name, index: e.index, object, refs });
     yield;
   }
-  faults.push(...buildOrder(nodes.filter((n) => n.object.enabled)).faults);
+  for (const fault of buildOrder(nodes.filter((n) => n.object.enabled)).faults) faults.push(fault);
   yield;
-  faults.push(...listenFaults(nodes));
+  for (const fault of listenFaults(nodes)) faults.push(fault);
   return faults;
 }
 

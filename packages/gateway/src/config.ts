@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { auditorKinds } from './auditors/kinds.ts';
 import { escaperKinds } from './escapers/kinds.ts';
-import { type Fault, pointer } from './fault.ts';
+import { ENOUGH, type Fault, pointer } from './fault.ts';
 import { type Family, families, type Kind, Name } from './kind.ts';
 import { parseInSteps } from './parse.ts';
 import { policyKinds } from './policies/kinds.ts';
@@ -134,6 +134,7 @@ export function* parseEntries(input: unknown, before?: Before): Steps<Parsed> {
     for (const [index, value] of list.entries()) {
       const { object, faults: found } = yield* parseObjectSteps(family, value, before);
       for (const f of found) faults.push({ ...f, pointer: pointer(family, index) + f.pointer });
+      if (faults.length >= ENOUGH) return { entries, faults };
       const name = (value as { name?: unknown } | null)?.name;
       entries.push({ family, index, object, name: Name.safeParse(name).success ? (name as string) : '' });
       yield;

@@ -8,6 +8,9 @@ export interface Fault {
   code: string;
 }
 
+/** With so many faults a document is not one that somebody wrote: the rest of it is not looked at. */
+export const ENOUGH = 10_000;
+
 /** Thrown where a caller asked for a value and the document has faults; carries all of them, never only the first. */
 export class FaultError extends Error {
   readonly faults: readonly Fault[];

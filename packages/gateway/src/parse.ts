@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { AnyObject } from './config.ts';
-import { type Fault, pointer } from './fault.ts';
+import { ENOUGH, type Fault, pointer } from './fault.ts';
 import { faultsOf } from './issues.ts';
 import type { Steps } from './slices.ts';
 import { changed } from './window.ts';
@@ -44,7 +44,8 @@ export function* parseInSteps(
       const some = list.slice(from, Math.min(from + PART, part.after));
       const { data, error } = parsePart(array, some);
       if (data) for (const item of data) parsed.push(item);
-      else faults.push(...faultsOf(error!, some).map((f) => ({ ...f, pointer: moved(f.pointer, key, from) })));
+      else for (const f of faultsOf(error!, some)) faults.push({ ...f, pointer: moved(f.pointer, key, from) });
+      if (faults.length >= ENOUGH) return { object: null, faults };
       yield;
     }
     if (source) parsed = parsed.concat(known.slice(part.before));

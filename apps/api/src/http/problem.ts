@@ -44,7 +44,7 @@ export const ProblemBody = z
       )
       .optional()
       .describe(`All faults, never only the first; ${SHOWN} at most`),
-    errors_total: z.int().optional().describe(`How many faults there are, when there are more than ${SHOWN}`),
+    errors_total: z.int().optional().describe(`How many faults were found, when there are more than ${SHOWN}`),
   })
   .meta({ id: 'Problem', description: 'Problem details (RFC 9457)' });
 

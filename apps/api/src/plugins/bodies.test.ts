@@ -69,6 +69,12 @@ describe('a body', () => {
     assert.equal(status, 422);
     assert.deepEqual([body.errors.length, body.errors_total], [100, 902]);
     assert.ok(text.length < 20_000);
+    const many = JSON.stringify({
+      user_groups: [{ name: 'g', type: 'basic', static_users: Array(600).fill(JSON.parse(unknown)) }],
+    });
+    const refused = await put(many, json);
+    assert.equal(refused.status, 422);
+    assert.ok(refused.body.errors.length === 100 && refused.body.errors_total >= 10_000);
   });
 
   it('that takes long is read while others are answered', async () => {
@@ -81,7 +87,7 @@ describe('a body', () => {
     const large = put(JSON.stringify({ user_groups: [{ name: 'g', type: 'basic', static_users: users }] }), json).then(
       (answer) => {
         assert.equal(answer.status, 422);
-        assert.equal(answer.body.errors_total, 60_000);
+        assert.ok(answer.body.errors_total >= 10_000);
         return 'json';
       },
     );
