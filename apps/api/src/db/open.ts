@@ -2,6 +2,8 @@ import { dirname } from 'node:path';
 import { makeFolder } from '@arcus/control/folder.ts';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
 import { PrismaMariaDb } from '@prisma/adapter-mariadb';
+import { createPool, SqlError } from 'mariadb';
+import { driverCall, pipeline } from './batch.ts';
 import { PrismaClient as MysqlClient, Prisma } from './generated/mysql/client.ts';
 import { PrismaClient as SqliteClient } from './generated/sqlite/client.ts';
 import { Mutex } from './mutex.ts';
@@ -22,6 +24,15 @@ export interface Db {
    * statement): it must do nothing but use `tx`. On SQLite there is one writer at a time.
    */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Runs statements in one transaction, on MySQL without waiting for one another. The first must find one row: false,
+   * and nothing was done, when it does not. `statements` may be called more than once, as `work` of `write`.
+   */
+  batch(statements: () => Iterable<Prisma.Sql>): Promise<boolean>;
+  /** One statement outside of transactions, for what each request asks: rows as the database has them, by column. */
+  query<Row extends object>(statement: Prisma.Sql): Promise<Row[]>;
+  /** As `query`; answers how many rows it changed. */
+  execute(statement: Prisma.Sql): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -34,13 +45,20 @@ export async function openDb(url: string): Promise<Db> {
   // A large import holds its transaction long; waiting writers queue in this process before they take a connection.
   const transactionOptions = { maxWait: 30_000, timeout: 120_000 };
   if (parsed.kind === 'mysql') {
-    const client = new MysqlClient({ adapter: new PrismaMariaDb(parsed.config), transactionOptions });
+    const pool = createPool(parsed.config);
+    const client = new MysqlClient({ adapter: new PrismaMariaDb(pool), transactionOptions });
     return {
       kind: 'mysql',
       client,
       // READ COMMITTED: what is read after a lock was waited for must be what its holder wrote.
       write: (work) => retried(() => client.$transaction(work, { isolationLevel: 'ReadCommitted' })),
-      close: () => client.$disconnect(),
+      batch: (statements) => retried(() => pipeline(pool, statements())),
+      query: (statement) => pool.execute(...driverCall(statement)),
+      execute: async (statement) => (await pool.execute(...driverCall(statement))).affectedRows,
+      async close() {
+        await client.$disconnect();
+        await pool.end();
+      },
     };
   }
   makeFolder(dirname(parsed.path));
@@ -48,18 +66,31 @@ export async function openDb(url: string): Promise<Db> {
   const client = new SqliteClient({ adapter, transactionOptions }) as unknown as Client;
   await client.$queryRawUnsafe('PRAGMA journal_mode = WAL');
   const writer = new Mutex();
+  const write: Db['write'] = (work) => {
+    const locked = async (tx: Tx) => {
+      // Writes nothing, but makes this the one writer before it reads: a transaction that reads first and writes
+      // later fails when another process (`arcus token create`) wrote in between.
+      await tx.$executeRaw`UPDATE listen_ports SET port = port WHERE port = -1`;
+      return work(tx);
+    };
+    return writer.run(() => retried(() => client.$transaction(locked)));
+  };
   return {
     kind: 'sqlite',
     client,
-    write: (work) => {
-      const locked = async (tx: Tx) => {
-        // Writes nothing, but makes this the one writer before it reads: a transaction that reads first and writes
-        // later fails when another process (`arcus token create`) wrote in between.
-        await tx.$executeRaw`UPDATE listen_ports SET port = port WHERE port = -1`;
-        return work(tx);
-      };
-      return writer.run(() => retried(() => client.$transaction(locked)));
-    },
+    write,
+    batch: (statements) =>
+      write(async (tx) => {
+        let first = true;
+        for (const statement of statements()) {
+          const found = await tx.$executeRaw(statement);
+          if (first && found !== 1) return false;
+          first = false;
+        }
+        return true;
+      }),
+    query: (statement) => client.$queryRaw(statement),
+    execute: (statement) => client.$executeRaw(statement),
     close: () => client.$disconnect(),
   };
 }
@@ -76,8 +107,12 @@ async function retried<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What the driver said, below Prisma's error. */
+/** What the driver said, below Prisma's error or by itself. */
 function driverCause(error: unknown): { kind?: unknown; originalCode?: unknown } {
+  if (error instanceof SqlError) {
+    const kind = error.errno === 1213 ? 'TransactionWriteConflict' : error.fatal ? 'ConnectionClosed' : undefined;
+    return { kind, originalCode: String(error.errno) };
+  }
   const { meta } = error as { meta?: { driverAdapterError?: { cause?: object } } };
   return meta?.driverAdapterError?.cause ?? {};
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { resolve } from 'node:path';
 import type { PoolConfig } from 'mariadb';
 
@@ -45,9 +46,7 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
     kind: 'mysql',
     database,
     config: {
-      ...(socket
-        ? { socketPath: socket }
-        : { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 3306) }),
+      ...(socket ? { socketPath: socket } : address(url.hostname.replace(/^\[|\]$/g, ''), Number(url.port || 3306))),
       user: decodeURIComponent(url.username),
       password: decodeURIComponent(url.password),
       database,
@@ -58,6 +57,8 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
       // Statements that each write sends are prepared once per connection: the adapter's default is to prepare, run and
       // close each of them every time.
       prepareCacheLength: 128,
+      // Errors are logged; what a statement was given may be secret.
+      logParam: false,
       connectTimeout: 5000,
       acquireTimeout: 10_000,
       allowPublicKeyRetrieval: url.searchParams.get('public_key') === 'true',
@@ -65,3 +66,25 @@ export function parseDatabaseUrl(text: string): DatabaseUrl {
     },
   };
 }
+
+/** What is written in one breath leaves in one piece: a transaction's statements are sent together (see batch.ts). */
+const address = (host: string, port: number): PoolConfig => ({
+  ...{ host, port },
+  stream(done) {
+    const socket = connect({ host, port });
+    const write = socket.write;
+    let gathering = false;
+    socket.write = (...args: any) => {
+      if (!gathering) {
+        gathering = true;
+        socket.cork();
+        process.nextTick(() => {
+          gathering = false;
+          socket.uncork();
+        });
+      }
+      return write.apply(socket, args);
+    };
+    done?.(undefined, socket);
+  },
+});

@@ -2,16 +2,16 @@
 import { canonical } from '@arcus/control/canonical.ts';
 import { fault } from '@arcus/control/faults.ts';
 import { type Db, Prisma, type Tx } from '../../db/open.ts';
-import { audit, auditConfig } from '../audit/record.ts';
+import { type AuditEntry, audit, auditConfig, auditStatement } from '../audit/record.ts';
 import { abortRollout } from '../rollouts/abort.ts';
 import type { Document } from './document.ts';
 import type { Refuse } from './examine.ts';
-import { insertRelease, sizeOf } from './insert.ts';
+import { insertRelease, type NewRelease, releaseStatements, sizeOf } from './insert.ts';
 import { claimsOf, sameClaims, writeClaims } from './listen.ts';
 import { lockTenant, Moved } from './lock.ts';
 import type { Made } from './make.ts';
 import type { ChangeRequest } from './request.ts';
-import { type RowChanges, writeRows } from './rows.ts';
+import { type RowChanges, rowStatements, writeRows } from './rows.ts';
 import type { TenantRow, TenantState } from './state.ts';
 
 /** A change as it shall be written. */
@@ -34,62 +34,91 @@ export interface Planned {
  * when another tenant took an address meanwhile.
  */
 export async function commit(db: Db, planned: Planned): Promise<void> {
+  if (!isPlain(planned)) await db.write((tx) => writeAll(db, tx, planned));
+  else if (!(await db.batch(() => plainStatements(db, planned)))) throw new Moved();
+}
+
+/** Does it ask the database nothing, and change nothing of the tenant but its counters? Nearly all changes do so. */
+function isPlain({ request, before, row, document, below }: Planned): boolean {
+  const { create, also, restores } = request;
+  if (create || also || restores !== undefined || below) return false;
+  if (before.row.revision !== row.revision || before.row.rollout_id !== row.rollout_id) return false;
+  return sameClaims(claimsOf(before.document.config), claimsOf(document.config));
+}
+
+function* plainStatements({ kind }: Db, planned: Planned): Generator<Prisma.Sql> {
+  const { before, row, changes, made, at } = planned;
+  yield countUp(before.row, row);
+  yield* rowStatements(kind, row.tenant_id, changes, row.changes, at);
+  if (made) yield* releaseStatements(kind, newRelease(planned, made), at);
+  if (endsHeld(planned)) {
+    yield Prisma.sql`UPDATE releases SET state = 'superseded' WHERE tenant_id = ${row.tenant_id} AND state = 'held'`;
+  }
+  fault('publish.in-transaction');
+  yield auditStatement(eventOf(planned), at);
+}
+
+async function writeAll(db: Db, tx: Tx, planned: Planned): Promise<void> {
   const { request, before, document, row, changes, made, below, at, refuse } = planned;
   const { tenant_id } = request;
-  const claims = claimsOf(document.config);
   const whole = before.row.revision !== row.revision;
-  const ownChanged = !request.create && canonical(document.tenant) !== canonical(before.document.tenant);
-  await db.write(async (tx) => {
-    if (request.create) await insertTenant(tx, row, before);
-    else if (whole) await lockTenant(db, tx, before.row);
-    else await countUp(tx, before.row, row);
-    if (!sameClaims(claimsOf(before.document.config), claims)) {
-      const faults = await writeClaims(db, tx, tenant_id, claims);
-      if (faults.length > 0) throw refuse(faults, document.config);
-    }
-    await writeRows(db, tx, tenant_id, changes, row.changes, at);
-    if (below) {
-      const size = { added: 0, changed: 1, removed: 0 };
-      await insertRelease(db, tx, { ...below, held: false, size, restores: undefined }, at);
-      await tx.release.updateMany({ where: { tenant_id, state: 'held' }, data: { state: 'superseded' } });
-    }
-    if (before.row.rollout_id !== null && row.rollout_id === null) {
-      const { actor, request_id, takesOver: reason = '' } = request;
-      await abortRollout(tx, { tenant_id, rollout_id: before.row.rollout_id, reason, actor, request_id }, at);
-    }
-    if (made) {
-      const held = request.publish === 'hold';
-      const { restores } = request;
-      await insertRelease(db, tx, { ...made, held, size: sizeOf(changes, ownChanged), restores }, at);
-      if (!held && before.row.version !== before.row.stable_version) {
-        await tx.release.updateMany({ where: { tenant_id, state: 'held' }, data: { state: 'superseded' } });
-      }
-    }
-    await request.also?.(tx, at);
-    fault('publish.in-transaction');
-    const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
-    await audit(
-      tx,
-      {
-        tenant_id,
-        actor: request.actor,
-        action: request.action,
-        target: request.target,
-        before: request.create ? null : { ...(whole ? { tenant: ownFields(before.row) } : {}), ...(was as object) },
-        after: { ...(whole ? { tenant: ownFields(row) } : {}), ...(is as object) },
-        version: made ? made.manifest.version : null,
-        request_id: request.request_id,
-      },
-      at,
-    );
-    if (!request.create && whole) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
-    // A release that is published brings the head along.
-    if (row.seq !== before.row.seq && row.stable_version === before.row.stable_version) {
-      const { seq } = row;
-      await tx.pendingHead.upsert({ where: { tenant_id }, create: { tenant_id, seq }, update: { seq } });
-    }
-  });
+  if (request.create) await insertTenant(tx, row, before);
+  else if (whole) await lockTenant(db, tx, before.row);
+  else if ((await tx.$executeRaw(countUp(before.row, row))) !== 1) throw new Moved();
+  const claims = claimsOf(document.config);
+  if (!sameClaims(claimsOf(before.document.config), claims)) {
+    const faults = await writeClaims(db, tx, tenant_id, claims);
+    if (faults.length > 0) throw refuse(faults, document.config);
+  }
+  await writeRows(db, tx, tenant_id, changes, row.changes, at);
+  if (below) {
+    const size = { added: 0, changed: 1, removed: 0 };
+    await insertRelease(db, tx, { ...below, held: false, size, restores: undefined }, at);
+    await supersedeHeld(tx, tenant_id);
+  }
+  if (before.row.rollout_id !== null && row.rollout_id === null) {
+    const { actor, request_id, takesOver: reason = '' } = request;
+    await abortRollout(tx, { tenant_id, rollout_id: before.row.rollout_id, reason, actor, request_id }, at);
+  }
+  if (made) await insertRelease(db, tx, newRelease(planned, made), at);
+  if (endsHeld(planned)) await supersedeHeld(tx, tenant_id);
+  await request.also?.(tx, at);
+  fault('publish.in-transaction');
+  await audit(tx, eventOf(planned), at);
+  if (!request.create && whole) await tx.tenant.updateMany({ where: { tenant_id }, data: columns(row) });
+  // A release that is published brings the head along.
+  if (row.seq !== before.row.seq && row.stable_version === before.row.stable_version) {
+    const { seq } = row;
+    await tx.pendingHead.upsert({ where: { tenant_id }, create: { tenant_id, seq }, update: { seq } });
+  }
 }
+
+function newRelease({ request, before, document, changes }: Planned, made: Made): NewRelease {
+  const ownChanged = !request.create && canonical(document.tenant) !== canonical(before.document.tenant);
+  const { publish, restores } = request;
+  return { ...made, held: publish === 'hold', size: sizeOf(changes, ownChanged), restores };
+}
+
+/** Does what was held go out with it? */
+const endsHeld = ({ request, before, made }: Planned): boolean =>
+  made !== null && request.publish !== 'hold' && before.row.version !== before.row.stable_version;
+
+async function supersedeHeld(tx: Tx, tenant_id: string): Promise<void> {
+  await tx.release.updateMany({ where: { tenant_id, state: 'held' }, data: { state: 'superseded' } });
+}
+
+function eventOf({ request, before, document, row, changes, made }: Planned): AuditEntry {
+  const { tenant_id, actor, action, target, request_id } = request;
+  const whole = before.row.revision !== row.revision;
+  const { before: was, after: is } = auditConfig(before.document.config, document.config, changes);
+  return {
+    ...{ tenant_id, actor, action, target, request_id },
+    before: request.create ? null : { ...(whole ? { tenant: ownFields(before.row) } : {}), ...(was as object) },
+    after: { ...(whole ? { tenant: ownFields(row) } : {}), ...(is as object) },
+    version: made ? made.manifest.version : null,
+  };
+}
+
 const ownFields = ({ tenant_name, status, resource_limits, metadata, placement }: TenantRow) => ({
   tenant_name,
   status,
@@ -109,14 +138,13 @@ function columns(row: TenantRow): Prisma.TenantUncheckedCreateInput {
   };
 }
 
-/** Moves the tenant's counters, which locks its row. Throws Moved when it changed. */
-async function countUp(tx: Tx, seen: TenantRow, row: TenantRow): Promise<void> {
+/** Moves the tenant's counters, which locks its row. Finds no row when it changed. */
+function countUp(seen: TenantRow, row: TenantRow): Prisma.Sql {
   const { tenant_id, changes, config_revision, version, stable_version, rollout_id, seq, updated_at } = row;
-  const counted = await tx.$executeRaw`UPDATE tenants
+  return Prisma.sql`UPDATE tenants
     SET changes = ${changes}, config_revision = ${config_revision}, version = ${version},
         stable_version = ${stable_version}, rollout_id = ${rollout_id}, seq = ${seq}, updated_at = ${updated_at}
     WHERE tenant_id = ${tenant_id} AND changes = ${seen.changes}`;
-  if (counted !== 1) throw new Moved();
 }
 
 async function insertTenant(tx: Tx, row: TenantRow, before: TenantState): Promise<void> {

@@ -33,8 +33,13 @@ export interface NewRelease {
 
 /** The tenant's row must be locked. */
 export async function insertRelease(db: Db, tx: Tx, release: NewRelease, at: Date): Promise<void> {
+  if (release.restores !== undefined) await takeOwned(tx, release.manifest.tenant, release.fresh);
+  for (const statement of releaseStatements(db.kind, release, at)) await tx.$executeRaw(statement);
+}
+
+/** Of a release that restores none. The tenant's row must be locked. */
+export function* releaseStatements(kind: Db['kind'], release: NewRelease, at: Date): Generator<Prisma.Sql> {
   const { manifest, fresh, held, size, restores } = release;
-  if (restores !== undefined) await takeOwned(tx, manifest.tenant, fresh);
   // In one order for all writers: tenants whose releases share a new blob must not wait for each other in a circle.
   const names = [...fresh.keys()].sort();
   let bytes = 0;
@@ -43,39 +48,24 @@ export async function insertRelease(db: Db, tx: Tx, release: NewRelease, at: Dat
       bytes += fresh.get(name)!.length;
       return Prisma.sql`(${name}, ${fresh.get(name)!}, ${at})`;
     });
-    await insertBlobs(db, tx, Prisma.join(rows));
+    // One that is there already is young again: the collector, which looks under the same lock, lets it be.
+    const young = kind === 'mysql' ? 'ON DUPLICATE KEY UPDATE created_at = VALUES(created_at)' : newer;
+    yield Prisma.sql`INSERT INTO blobs (sha256, body, created_at) VALUES ${Prisma.join(rows)} ${Prisma.raw(young)}`;
   }
   for (let from = 0; from < names.length; from += 500) {
     const rows = names.slice(from, from + 500).map((name) => Prisma.sql`(${name}, ${manifest.tenant})`);
-    await insertOwners(db, tx, Prisma.join(rows));
+    const same = kind === 'mysql' ? 'ON DUPLICATE KEY UPDATE sha256 = VALUES(sha256)' : 'ON CONFLICT DO NOTHING';
+    yield Prisma.sql`INSERT INTO blob_owners (sha256, tenant_id) VALUES ${Prisma.join(rows)} ${Prisma.raw(same)}`;
   }
   const { tenant, version, checksum, author, message } = manifest;
   const state = held ? 'held' : 'pending';
-  await tx.$executeRaw`INSERT INTO releases
+  yield Prisma.sql`INSERT INTO releases
     (tenant_id, version, state, checksum, manifest, author, message, bytes, added, changed, removed, restores, created_at)
     VALUES (${tenant}, ${version}, ${state}, ${checksum}, ${JSON.stringify(manifest)}, ${author}, ${message}, ${bytes},
             ${size.added}, ${size.changed}, ${size.removed}, ${restores ?? null}, ${at})`;
 }
 
-/** One that is there already is young again: the collector, which looks under the same lock, lets it be. */
-async function insertBlobs(db: Db, tx: Tx, values: Prisma.Sql): Promise<void> {
-  if (db.kind === 'mysql') {
-    await tx.$executeRaw`INSERT INTO blobs (sha256, body, created_at) VALUES ${values}
-      ON DUPLICATE KEY UPDATE created_at = VALUES(created_at)`;
-  } else {
-    await tx.$executeRaw`INSERT INTO blobs (sha256, body, created_at) VALUES ${values}
-      ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at`;
-  }
-}
-
-async function insertOwners(db: Db, tx: Tx, values: Prisma.Sql): Promise<void> {
-  if (db.kind === 'mysql') {
-    await tx.$executeRaw`INSERT INTO blob_owners (sha256, tenant_id) VALUES ${values}
-      ON DUPLICATE KEY UPDATE sha256 = VALUES(sha256)`;
-  } else {
-    await tx.$executeRaw`INSERT INTO blob_owners (sha256, tenant_id) VALUES ${values} ON CONFLICT DO NOTHING`;
-  }
-}
+const newer = 'ON CONFLICT (sha256) DO UPDATE SET created_at = excluded.created_at';
 
 /** What a kept release of the tenant names is here and in the store: it need not be brought again. */
 async function takeOwned(tx: Tx, tenant_id: string, fresh: Map<string, Uint8Array>): Promise<void> {

@@ -35,8 +35,8 @@ export class PublishedMarks {
       const these = batch
         .slice(from, from + MOST)
         .map(({ tenant_id, version }) => Prisma.sql`(tenant_id = ${tenant_id} AND version = ${version})`);
-      await this.#db.client.$executeRaw`UPDATE releases SET state = 'published', published_at = ${new Date(this.#now())}
-        WHERE state = 'pending' AND (${Prisma.join(these, ' OR ')})`;
+      await this.#db.execute(Prisma.sql`UPDATE releases SET state = 'published', published_at = ${new Date(this.#now())}
+        WHERE state = 'pending' AND (${Prisma.join(these, ' OR ')})`);
     }
   }
 }

@@ -63,6 +63,54 @@ function usersOnly(before: AnyObject, after: AnyObject): boolean {
 
 /** Rows of one statement: far from the databases' limits on parameters and packets. */
 const CHUNK = 500;
+/** More users than that go in one parameter: several times as fast as a parameter for each column. */
+const FEW_USERS = 10;
+
+/** Brings a tenant's rows to where `changes` says. */
+export function* rowStatements(
+  kind: Db['kind'],
+  tenant_id: string,
+  changes: RowChanges,
+  revision: number,
+  at: Date,
+): Generator<Prisma.Sql> {
+  const { resources, users } = changes;
+  for (const family of families) {
+    const names = resources.removed.filter((object) => object.family === family).map(({ name }) => name);
+    for (const part of chunks(names, CHUNK)) {
+      yield Prisma.sql`DELETE FROM resources
+        WHERE tenant_id = ${tenant_id} AND family = ${family} AND name IN (${Prisma.join(part)})`;
+    }
+  }
+  for (const part of chunks(
+    resources.put.filter((put) => put.created),
+    CHUNK,
+  )) {
+    const rows = part.map(({ family, object }) => {
+      const { name, type, enabled } = object;
+      const config = JSON.stringify(withoutUsers(object));
+      return Prisma.sql`(${tenant_id}, ${family}, ${name}, ${type}, ${enabled ? 1 : 0}, ${config}, ${revision}, ${at}, ${at})`;
+    });
+    yield Prisma.sql`INSERT INTO resources
+      (tenant_id, family, name, type, enabled, config, revision, created_at, updated_at) VALUES ${Prisma.join(rows)}`;
+  }
+  for (const { family, object, created } of resources.put) {
+    if (created) continue;
+    const { name, type, enabled } = object;
+    yield Prisma.sql`UPDATE resources
+      SET type = ${type}, enabled = ${enabled ? 1 : 0}, config = ${JSON.stringify(withoutUsers(object))},
+          revision = ${revision}, updated_at = ${at}
+      WHERE tenant_id = ${tenant_id} AND family = ${family} AND name = ${name}`;
+  }
+  for (const part of chunks(users.removed, CHUNK)) {
+    yield Prisma.sql`DELETE FROM users WHERE tenant_id = ${tenant_id} AND username IN (${Prisma.join(part)})`;
+  }
+  for (const part of chunks(users.put, CHUNK)) {
+    yield part.length > FEW_USERS
+      ? putManyUsers(kind, tenant_id, part, revision, at)
+      : putUsers(kind, tenant_id, part, revision, at);
+  }
+}
 
 export async function writeRows(
   db: Pick<Db, 'kind'>,
@@ -72,110 +120,55 @@ export async function writeRows(
   revision: number,
   at: Date,
 ): Promise<void> {
-  const common = { revision, updated_at: at };
-  for (const { family, name } of changes.resources.removed) {
-    await tx.resource.deleteMany({ where: { tenant_id, family, name } });
-  }
-  const created = changes.resources.put.filter((put) => put.created);
-  for (const part of chunks(created, CHUNK)) {
-    await tx.resource.createMany({
-      data: part.map(({ family, object }) => ({
-        ...{ tenant_id, family, name: object.name, created_at: at },
-        ...resourceColumns(object),
-        ...common,
-      })),
-    });
-  }
-  for (const { family, object } of changes.resources.put.filter((put) => !put.created)) {
-    const { type, enabled, config } = resourceColumns(object);
-    await tx.$executeRaw`UPDATE resources
-      SET type = ${type}, enabled = ${enabled ? 1 : 0}, config = ${JSON.stringify(config)}, revision = ${revision},
-          updated_at = ${at}
-      WHERE tenant_id = ${tenant_id} AND family = ${family} AND name = ${object.name}`;
-  }
-  for (const part of chunks(changes.users.removed, CHUNK)) {
-    await tx.user.deleteMany({ where: { tenant_id, username: { in: part } } });
-  }
-  // Many changed users are quicker replaced than updated one by one; they keep when they were made.
-  const updated = changes.users.put.filter((put) => !put.created);
-  const born = new Map<string, Date>();
-  if (updated.length > 10) {
-    for (const part of chunks(updated, CHUNK)) {
-      const username = { in: part.map((put) => put.user.name) };
-      const rows = await tx.user.findMany({
-        where: { tenant_id, username },
-        select: { username: true, created_at: true },
-      });
-      for (const row of rows) born.set(row.username, row.created_at);
-      await tx.user.deleteMany({ where: { tenant_id, username } });
-    }
-  } else {
-    for (const { group, user } of updated) {
-      await tx.user.updateMany({
-        where: { tenant_id, username: user.name },
-        data: { ...userColumns(group, user), ...common },
-      });
-    }
-  }
-  const inserts = updated.length > 10 ? changes.users.put : changes.users.put.filter((put) => put.created);
-  for (const part of chunks(inserts, CHUNK)) {
-    const rows = part.map(({ group, user }) => ({
-      ...{ tenant_id, username: user.name, created_at: born.get(user.name) ?? at },
-      ...userColumns(group, user),
-      ...common,
-    }));
-    if (rows.length > 50) await insertUsers(db, tx, rows);
-    else await tx.user.createMany({ data: rows });
-  }
+  for (const statement of rowStatements(db.kind, tenant_id, changes, revision, at)) await tx.$executeRaw(statement);
 }
 
-/** Many users in one statement with one parameter: several times as fast as a parameter for each column. */
-async function insertUsers(db: Pick<Db, 'kind'>, tx: Tx, rows: Prisma.UserCreateManyInput[]): Promise<void> {
+const userColumns = Prisma.raw(
+  'tenant_id, username, user_group, blocked, credential, config, revision, created_at, updated_at',
+);
+
+type UserPut = RowChanges['users']['put'][number];
+
+function putUsers(kind: Db['kind'], tenant_id: string, users: readonly UserPut[], revision: number, at: Date) {
+  const rows = users.map(({ group, user }) => {
+    const blocked = user.blocked ? 1 : 0;
+    return Prisma.sql`(${tenant_id}, ${user.name}, ${group}, ${blocked}, ${credentialOf(user)}, ${JSON.stringify(user)},
+      ${revision}, ${at}, ${at})`;
+  });
+  return Prisma.sql`INSERT INTO users (${userColumns}) VALUES ${Prisma.join(rows)} ${replacesUsers(kind)}`;
+}
+
+function putManyUsers(kind: Db['kind'], tenant_id: string, users: readonly UserPut[], revision: number, at: Date) {
   const json = JSON.stringify(
-    rows.map((row) => ({
-      ...row,
-      blocked: row.blocked ? 1 : 0,
-      config: JSON.stringify(row.config),
-      created_at: sqlTime(db.kind, row.created_at as Date),
-      updated_at: sqlTime(db.kind, row.updated_at as Date),
+    users.map(({ group, user }) => ({
+      ...{ n: user.name, g: group, b: user.blocked ? 1 : 0, c: credentialOf(user), o: JSON.stringify(user) },
     })),
   );
-  const columns = Prisma.raw(
-    'tenant_id, username, user_group, blocked, credential, config, revision, created_at, updated_at',
-  );
-  if (db.kind === 'mysql') {
-    await tx.$executeRaw`INSERT INTO users (${columns}) SELECT ${columns} FROM JSON_TABLE(${json}, '$[*]' COLUMNS (
-      tenant_id VARCHAR(63) PATH '$.tenant_id', username VARCHAR(255) PATH '$.username',
-      user_group VARCHAR(63) PATH '$.user_group', blocked INT PATH '$.blocked',
-      credential VARCHAR(16) PATH '$.credential', config LONGTEXT PATH '$.config', revision INT PATH '$.revision',
-      created_at DATETIME(3) PATH '$.created_at', updated_at DATETIME(3) PATH '$.updated_at')) AS rows_`;
-  } else {
-    const fields = ['tenant_id', 'username', 'user_group', 'blocked', 'credential', 'config', 'revision'];
-    const values = Prisma.raw([...fields, 'created_at', 'updated_at'].map((f) => `value ->> '${f}'`).join(', '));
-    await tx.$executeRaw`INSERT INTO users (${columns}) SELECT ${values} FROM json_each(${json})`;
+  if (kind === 'mysql') {
+    return Prisma.sql`INSERT INTO users (${userColumns})
+      SELECT ${tenant_id}, n, g, b, c, o, ${revision}, ${at}, ${at} FROM JSON_TABLE(${json}, '$[*]' COLUMNS (
+        n VARCHAR(255) PATH '$.n', g VARCHAR(63) PATH '$.g', b INT PATH '$.b', c VARCHAR(16) PATH '$.c',
+        o LONGTEXT PATH '$.o')) AS rows_ ${replacesUsers(kind)}`;
   }
+  // Without WHERE SQLite takes ON CONFLICT for the condition of a join.
+  return Prisma.sql`INSERT INTO users (${userColumns})
+    SELECT ${tenant_id}, value ->> 'n', value ->> 'g', value ->> 'b', value ->> 'c', value ->> 'o', ${revision}, ${at}, ${at}
+    FROM json_each(${json}) WHERE true ${replacesUsers(kind)}`;
 }
 
-/** As the drivers write times: UTC both. */
-const sqlTime = (kind: Db['kind'], at: Date): string =>
-  kind === 'mysql' ? at.toISOString().replace('T', ' ').replace('Z', '') : at.toISOString().replace('Z', '+00:00');
+/** A user that is there already keeps when it was made. */
+function replacesUsers(kind: Db['kind']): Prisma.Sql {
+  const set = ['user_group', 'blocked', 'credential', 'config', 'revision', 'updated_at'];
+  return kind === 'mysql'
+    ? Prisma.raw(`ON DUPLICATE KEY UPDATE ${set.map((name) => `${name} = VALUES(${name})`).join(', ')}`)
+    : Prisma.raw(
+        `ON CONFLICT (tenant_id, username) DO UPDATE SET ${set.map((name) => `${name} = excluded.${name}`).join(', ')}`,
+      );
+}
 
 function* chunks<T>(list: readonly T[], size: number): Generator<T[]> {
   for (let from = 0; from < list.length; from += size) yield list.slice(from, from + size);
 }
-
-const resourceColumns = (object: AnyObject) => ({
-  type: object.type,
-  enabled: object.enabled,
-  config: withoutUsers(object) as unknown as Prisma.InputJsonObject,
-});
-
-const userColumns = (group: string, user: StaticUser) => ({
-  user_group: group,
-  blocked: user.blocked ?? false,
-  credential: credentialOf(user),
-  config: user as unknown as Prisma.InputJsonObject,
-});
 
 /** The raw document that a tenant's rows are; it still has to be parsed. */
 export async function readRows(client: Client, tenant_id: string): Promise<Record<Family, unknown[]>> {

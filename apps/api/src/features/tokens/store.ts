@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { Db, Prisma } from '../../db/open.ts';
+import { type Db, Prisma } from '../../db/open.ts';
 import type { Actor, Role } from '../../plugins/auth.ts';
 import { audit } from '../audit/record.ts';
 
@@ -85,13 +85,15 @@ export async function verifyToken(
   now: number,
   onError: (error: unknown) => void,
 ): Promise<Actor | null> {
-  const row = await db.client.apiToken.findUnique({ where: { hash: hashToken(token) } });
-  if (!row || row.revoked_at !== null || (row.expires_at !== null && row.expires_at.getTime() <= now)) return null;
-  if (row.last_used_at === null || now - row.last_used_at.getTime() >= COARSE_MS) {
+  const [hash, at] = [hashToken(token), new Date(now)];
+  const [row] = await db.query<Actor & { unused: number | bigint }>(Prisma.sql`
+    SELECT token_id, name, role, tenant_id,
+           last_used_at IS NULL OR last_used_at <= ${new Date(now - COARSE_MS)} AS unused
+    FROM api_tokens WHERE hash = ${hash} AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ${at})`);
+  if (!row) return null;
+  if (Number(row.unused) === 1) {
     // Nobody waits for it, and two requests at once write the same.
-    db.write((tx) =>
-      tx.apiToken.updateMany({ where: { hash: row.hash }, data: { last_used_at: new Date(now) } }),
-    ).catch(onError);
+    db.write((tx) => tx.apiToken.updateMany({ where: { hash }, data: { last_used_at: at } })).catch(onError);
   }
   return { token_id: row.token_id, name: row.name, role: row.role, tenant_id: row.tenant_id };
 }

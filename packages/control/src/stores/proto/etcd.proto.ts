@@ -8,10 +8,7 @@ syntax = "proto3";
 package etcdserverpb;
 
 message ResponseHeader {
-  uint64 cluster_id = 1;
-  uint64 member_id = 2;
   int64 revision = 3;
-  uint64 raft_term = 4;
 }
 
 message KeyValue {
