@@ -3,11 +3,11 @@
  * empty list stays in its place) and becomes a section of its own, in shards whose borders are found in the content:
  * one more user among 100,000 changes one shard. The names of all parts are in the manifest.
  */
-import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
 import { canonical, sha256, slices } from './canonical.ts';
 import type { Manifest, Section } from './release.ts';
+import { Again, type ListCut, type Packed, Sharder, type ShardText } from './shards.ts';
 import { StoreCorrupt } from './store.ts';
 
 /** What a release holds. Each field of `config` is a family. */
@@ -20,8 +20,18 @@ export interface Cut {
   sections: Section[];
   /** SHA-256 -> stored form, each at most MAX_BLOB bytes. */
   blobs: Map<string, Uint8Array>;
-  /** SHA-256 of the whole document's canonical JSON. */
+  /** SHA-256 of the canonical JSON of `sections`: they name all of the document by its hashes. */
   checksum: string;
+  /** For the next cut of the same tenant's document. */
+  memory: CutMemory;
+}
+
+/** What a cut leaves to the next one of a document that shares most of its objects, so that it costs what differs. */
+export interface CutMemory {
+  /** Long lists by path. */
+  readonly lists: ReadonlyMap<string, ListCut>;
+  /** Other parts by the hash of their unpacked content: they are not packed again. */
+  readonly packs: ReadonlyMap<string, Packed>;
 }
 
 /** A part of a document is too large for a store: a single object or text of several MiB. */
@@ -41,137 +51,149 @@ const MAX_RAW = 8 * 1024 * 1024;
 const GZIP_ABOVE = 4 * 1024;
 const LIST_ITEMS = 256;
 const LIST_CHARS = 64 * 1024;
-const SHARD_ITEMS = 512;
-const SHARD_BYTES = 64 * 1024;
-const SHARD_MAX = 256 * 1024;
 
 const FAMILY = /^\/config\/[a-z][a-z_]*$/;
 
-/** The parts of one stored form, remembered by the hash of its unpacked content, so that it is not packed again. */
-export interface PackCache {
-  get(raw: string): { sha256: string; body: Uint8Array } | undefined;
-  set(raw: string, packed: { sha256: string; body: Uint8Array }): unknown;
+/** Shards that are packed at the same time, by other threads. */
+const PACKING = 8;
+
+/** Lets the event loop turn every few milliseconds. Same document: same sections, same blobs, whatever is remembered. */
+export async function cut(document: Document, before?: CutMemory): Promise<Cut> {
+  const cutter = new Cutter(before);
+  for (const family of Object.keys(document.config).sort()) {
+    const path = `/config/${pointerToken(family)}`;
+    if (!FAMILY.test(path)) throw new TypeError(`${family} is no name of a family`);
+    await cutter.section(document.config[family], path);
+  }
+  await cutter.section(document.tenant, '/tenant');
+  const { sections, blobs, lists, packs } = cutter;
+  return { sections, blobs, checksum: sha256(canonical(sections)), memory: { lists, packs } };
 }
 
-/** Lets the event loop turn every few milliseconds. Same document: same sections, same blobs. */
-export async function cut(document: Document, packs?: PackCache): Promise<Cut> {
-  const breathe = slices();
-  const sections: Section[] = [];
-  const blobs = new Map<string, Uint8Array>();
-  const whole = createHash('sha256');
+class Cutter {
+  readonly sections: Section[] = [];
+  readonly blobs = new Map<string, Uint8Array>();
+  readonly lists = new Map<string, ListCut>();
+  readonly packs = new Map<string, Packed>();
+  readonly #before: CutMemory | undefined;
+  readonly #breathe = slices();
 
-  const store = async (json: string, path: string): Promise<string> => {
-    const packed = await pack(json, path, packs);
-    blobs.set(packed.sha256, packed.body);
-    return packed.sha256;
-  };
-  const storeShards = async (shards: readonly string[], path: string): Promise<Section> => {
-    const names: string[] = [];
-    // Packing is done by other threads, a few at a time.
-    for (let i = 0; i < shards.length; i += 8) {
-      names.push(...(await Promise.all(shards.slice(i, i + 8).map((shard) => store(shard, path)))));
-      await breathe();
-    }
-    return { path, blobs: names, list: true };
-  };
-
-  /** The value's JSON with an empty list in place of each list that was cut out, and its full JSON in pieces. */
-  interface Visited {
-    json: string;
-    full: readonly string[];
+  constructor(before: CutMemory | undefined) {
+    this.#before = before;
   }
-  const visit = async (value: unknown, path: string, inner: Section[]): Promise<Visited> => {
-    await breathe();
-    if (isSmall(value)) {
-      const json = canonical(value);
-      return { json, full: [json] };
-    }
-    if (Array.isArray(value)) {
-      const items = await visitItems(value, path, inner);
-      if (!items.long) return { json: `[${items.json.join(',')}]`, full: items.full };
-      inner.push(await storeShards(await shard(items.json, breathe), path));
-      return { json: '[]', full: items.full };
-    }
-    if (typeof value !== 'object' || value === null) {
-      const json = canonical(value);
-      return { json, full: [json] };
-    }
+
+  async section(value: unknown, path: string): Promise<void> {
+    const inner: Section[] = [];
+    const json = await this.#visit(value, path, inner);
+    const root = inner.at(-1);
+    // A family that is itself a long list is its own section.
+    if (root?.path === path) this.sections.push(inner.pop()!);
+    else this.sections.push({ path, blobs: [await this.#store(json, path)], list: false });
+    // Outer lists before what was cut out of their items: so the parts can be put together in this order.
+    this.sections.push(...inner.reverse());
+  }
+
+  /** The value's JSON with an empty list in place of each list that was cut out; those come last in `inner`. */
+  async #visit(value: unknown, path: string, inner: Section[]): Promise<string> {
+    await this.#breathe();
+    if (typeof value !== 'object' || value === null || isSmall(value)) return canonical(value);
+    if (Array.isArray(value)) return this.#list(value, path, inner);
     const fields: string[] = [];
-    const full: string[] = ['{'];
     for (const key of Object.keys(value).sort()) {
       const field = (value as Record<string, unknown>)[key];
       if (field === undefined) continue;
-      const visited = await visit(field, `${path}/${pointerToken(key)}`, inner);
-      const name = JSON.stringify(key);
-      fields.push(`${name}:${visited.json}`);
-      full.push(`${full.length > 1 ? ',' : ''}${name}:`);
-      for (const piece of visited.full) full.push(piece);
+      const json = await this.#visit(field, `${path}/${pointerToken(key)}`, inner);
+      fields.push(`${JSON.stringify(key)}:${json}`);
     }
-    full.push('}');
-    return { json: `{${fields.join(',')}}`, full };
-  };
-  const visitItems = async (values: readonly unknown[], path: string, inner: Section[]) => {
-    const json: string[] = [];
-    const full: string[] = [];
-    let open = '[';
-    let chars = 0;
-    for (let i = 0; i < values.length; i++) {
-      const pause = breathe();
-      if (pause) await pause;
-      if (isSmall(values[i])) {
-        const text = canonical(values[i]);
-        json.push(text);
-        open += text;
-      } else {
-        const visited = await visit(values[i], `${path}/${i}`, inner);
-        json.push(visited.json);
-        full.push(open);
-        for (const piece of visited.full) full.push(piece);
-        open = '';
-      }
-      chars += json[i]!.length + 1;
-      if (i < values.length - 1) open += ',';
-      if (open.length > LIST_CHARS) {
-        full.push(open);
-        open = '';
-      }
-    }
-    full.push(`${open}]`);
-    return { json, full, long: values.length > LIST_ITEMS || chars > LIST_CHARS };
-  };
-  const section = async (value: unknown, path: string): Promise<void> => {
-    const inner: Section[] = [];
-    let full: readonly string[];
-    if (Array.isArray(value) && !isSmall(value)) {
-      const items = await visitItems(value, path, inner);
-      full = items.full;
-      if (items.long) sections.push(await storeShards(await shard(items.json, breathe), path));
-      else sections.push({ path, blobs: [await store(`[${items.json.join(',')}]`, path)], list: false });
-    } else {
-      const visited = await visit(value, path, inner);
-      full = visited.full;
-      sections.push({ path, blobs: [await store(visited.json, path)], list: false });
-    }
-    // Outer lists before what was cut out of their items: so the parts can be put together in this order.
-    sections.push(...inner.reverse());
-    for (const piece of full) {
-      whole.update(piece);
-      await breathe();
-    }
-  };
-
-  whole.update('{"config":{');
-  const families = Object.keys(document.config).sort();
-  for (const [index, family] of families.entries()) {
-    const path = `/config/${pointerToken(family)}`;
-    if (!FAMILY.test(path)) throw new TypeError(`${family} is no name of a family`);
-    whole.update(`${index === 0 ? '' : ','}${JSON.stringify(family)}:`);
-    await section(document.config[family], path);
+    return `{${fields.join(',')}}`;
   }
-  whole.update('},"tenant":');
-  await section(document.tenant, '/tenant');
-  whole.update('}');
-  return { sections, blobs, checksum: whole.digest('hex') };
+
+  async #list(values: readonly unknown[], path: string, inner: Section[]): Promise<string> {
+    const known = this.#before?.lists.get(path);
+    const list = (known && values.length > LIST_ITEMS && (await this.#cutAgain(known, values, path))) || null;
+    if (list) inner.push(this.#keep(list, path));
+    else {
+      const texts: string[] = [];
+      const before = inner.length;
+      let chars = 0;
+      for (let i = 0; i < values.length; i++) {
+        texts.push(isSmall(values[i]) ? canonical(values[i]) : await this.#visit(values[i], `${path}/${i}`, inner));
+        chars += texts[i]!.length + 1;
+        const pause = this.#breathe();
+        if (pause) await pause;
+      }
+      if (values.length <= LIST_ITEMS && chars <= LIST_CHARS) return `[${texts.join(',')}]`;
+      const plain = inner.length === before;
+      inner.push(this.#keep({ values, shards: await this.#cutTexts(texts, path) }, path, plain));
+    }
+    return '[]';
+  }
+
+  #keep(list: ListCut, path: string, plain = true): Section {
+    if (plain) this.lists.set(path, list);
+    for (const { packed } of list.shards) this.blobs.set(packed.sha256, packed.body);
+    return { path, blobs: list.shards.map(({ packed }) => packed.sha256), list: true };
+  }
+
+  async #cutTexts(texts: readonly string[], path: string): Promise<ListCut['shards']> {
+    const packing = new Packing((json) => pack(json, path));
+    const sharder = new Sharder();
+    for (const text of texts) {
+      for (const shard of sharder.add(text)) await packing.add(shard);
+      const pause = this.#breathe();
+      if (pause) await pause;
+    }
+    for (const shard of sharder.end()) await packing.add(shard);
+    return packing.done();
+  }
+
+  /** As `#cutTexts` of all values, with the shards of before that are the same. Null when an item has to be cut itself. */
+  async #cutAgain(known: ListCut, values: readonly unknown[], path: string): Promise<ListCut | null> {
+    if (known.values === values) return known;
+    const again = new Again(known, values);
+    const packing = new Packing((json) => pack(json, path));
+    const sharder = new Sharder();
+    let rest: ListCut['shards'] | null = null;
+    for (let i = again.start; i < values.length && !rest; i++) {
+      rest = sharder.empty ? again.rest(i) : null;
+      if (rest) break;
+      if (!isSmall(values[i])) return null;
+      for (const shard of sharder.add(canonical(values[i]))) await packing.add(shard);
+      const pause = this.#breathe();
+      if (pause) await pause;
+    }
+    for (const shard of sharder.end()) await packing.add(shard);
+    return { values, shards: [...again.kept, ...(await packing.done()), ...(rest ?? [])] };
+  }
+
+  async #store(json: string, path: string): Promise<string> {
+    const packed = await pack(json, path, { get: (raw) => this.#before?.packs.get(raw), kept: this.packs });
+    this.blobs.set(packed.sha256, packed.body);
+    return packed.sha256;
+  }
+}
+
+/** Packs shards, a few at a time. */
+class Packing {
+  readonly #pack: (json: string) => Promise<Packed>;
+  readonly #shards: Promise<ListCut['shards'][number]>[] = [];
+
+  constructor(pack: (json: string) => Promise<Packed>) {
+    this.#pack = pack;
+  }
+
+  async add({ json, items }: ShardText): Promise<void> {
+    const before = this.#shards.at(-PACKING);
+    const packed = this.#pack(json).then((packed) => ({ items, packed }));
+    // Told by `add` or `done`, in order.
+    packed.catch(() => {});
+    this.#shards.push(packed);
+    await before;
+  }
+
+  done(): Promise<ListCut['shards']> {
+    return Promise.all(this.#shards);
+  }
 }
 
 /** Parsed parts by name, kept between releases: an unchanged part is neither fetched nor parsed again. */
@@ -320,44 +342,6 @@ function weigh(value: unknown, budget: number): number {
   return left;
 }
 
-/**
- * Joins items to shards. A border lies after an item whose own hash says so, with a chance of one in SHARD_ITEMS, more
- * for a large item (a shard shall have about SHARD_BYTES). So a border moves only with its item, and an insertion
- * touches one shard. Behind twice SHARD_BYTES borders get 8 times as likely, which makes the hard limit rare.
- */
-async function shard(items: readonly string[], breathe: () => Promise<void> | undefined): Promise<string[]> {
-  const shards: string[] = [];
-  let start = 0;
-  let bytes = 0;
-  for (let i = 0; i < items.length; i++) {
-    const item = items[i]!;
-    const size = Buffer.byteLength(item) + 1;
-    if (bytes > 0 && bytes + size > SHARD_MAX) close(i);
-    bytes += size;
-    const chance = Math.max(1 / SHARD_ITEMS, size / SHARD_BYTES) * (bytes > 2 * SHARD_BYTES ? 8 : 1);
-    if (draw(item) < chance) close(i + 1);
-    const pause = breathe();
-    if (pause) await pause;
-  }
-  if (start < items.length) close(items.length);
-  return shards;
-
-  function close(end: number): void {
-    shards.push(`[${items.slice(start, end).join(',')}]`);
-    start = end;
-    bytes = 0;
-  }
-}
-
-/** A number in [0, 1) drawn from a text: FNV-1a with murmur3's last step, which spreads the low bits. */
-function draw(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
-}
-
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);
 const LEVEL = { level: 4 };
@@ -370,19 +354,26 @@ function unpackSmall(body: Uint8Array): Buffer | null {
   return length <= SMALL && body.length <= SMALL ? gunzipSync(body, { maxOutputLength: SMALL }) : null;
 }
 
-async function pack(json: string, path: string, packs: PackCache | undefined) {
+interface PackCache {
+  get(raw: string): Packed | undefined;
+  /** Gets what is used, by the hash of its unpacked content. */
+  kept: Map<string, Packed>;
+}
+
+async function pack(json: string, path: string, packs?: PackCache): Promise<Packed> {
   const raw = Buffer.from(json, 'utf8');
   if (raw.length > MAX_RAW) throw new DocumentTooLarge(path, raw.length);
   if (raw.length <= GZIP_ABOVE) return { sha256: sha256(raw), body: raw };
   const key = packs && sha256(raw);
   const known = key && packs.get(key);
+  if (known) packs.kept.set(key, known);
   if (known) return known;
   const body = raw.length <= SMALL ? gzipSync(raw, LEVEL) : await compress(raw, LEVEL);
   // The header names the operating system; "unknown" everywhere keeps the hash the same (RFC 1952 §2.3.1).
   body[9] = 255;
   if (body.length > MAX_BLOB) throw new DocumentTooLarge(path, body.length);
   const packed = { sha256: sha256(body), body };
-  if (key) packs.set(key, packed);
+  if (key) packs.kept.set(key, packed);
   return packed;
 }
 

@@ -15,14 +15,14 @@ import type { TenantState } from './state.ts';
 export async function releaseBelow(
   db: Db,
   request: ChangeRequest,
-  { row, packs }: TenantState,
+  { row, memory }: TenantState,
   tenant: TenantInfo,
   at: Date,
 ): Promise<Made> {
   const stable = await readRelease(db, row.tenant_id, row.stable_version);
-  const parts = await cut({ tenant, config: stable.document.config }, { get: (raw) => packs.get(raw), set: () => {} });
+  const parts = await cut({ tenant, config: stable.document.config }, memory ?? undefined);
   const { sections } = JSON.parse(stable.row.manifest) as Manifest;
   const known = new Set(sections.flatMap((section) => section.blobs));
   const fresh = new Map([...parts.blobs].filter(([name]) => !known.has(name)));
-  return { cut: parts, manifest: manifestOf(request, row.version + 1, parts, at), fresh, packs: new Map() };
+  return { cut: parts, manifest: manifestOf(request, row.version + 1, parts, at), fresh };
 }

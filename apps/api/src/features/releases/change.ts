@@ -135,7 +135,7 @@ export class Changes {
         document,
         release: made ? { checksum: made.cut.checksum, manifest: made.manifest } : before.release,
         graph,
-        packs: made?.packs ?? before.packs,
+        memory: made?.cut.memory ?? before.memory,
         revisions: revisionsAfter(before, changes, row.changes),
       };
       this.states.keep(state);

@@ -4,7 +4,7 @@ import { type Cut, cut, DocumentTooLarge } from '@arcus/control/sections.ts';
 import { Problem } from '../../http/problem.ts';
 import type { Document } from './document.ts';
 import type { ChangeRequest } from './request.ts';
-import type { Packs, TenantState } from './state.ts';
+import type { TenantState } from './state.ts';
 
 /** What a release is, before it is stored. */
 export const manifestOf = (
@@ -22,7 +22,6 @@ export interface Made {
   manifest: Manifest;
   /** Blobs that the release before did not have. */
   fresh: Map<string, Uint8Array>;
-  packs: Packs;
 }
 
 /** Throws Problem 'conflict' when a new release has to wait for somebody's decision about the one before. */
@@ -64,20 +63,12 @@ export async function makeRelease(
   at: Date,
   version: number,
 ): Promise<Made> {
-  const packs = new Map<string, { sha256: string; body: Uint8Array }>();
-  const parts = await cut(document, {
-    get: (raw) => {
-      const known = before.packs.get(raw);
-      if (known) packs.set(raw, known);
-      return known;
-    },
-    set: (raw, packed) => packs.set(raw, packed),
-  }).catch((error) => {
+  const parts = await cut(document, before.memory ?? undefined).catch((error) => {
     if (!(error instanceof DocumentTooLarge)) throw error;
     const faults = [{ pointer: error.path, message: error.message, code: 'too_large' }];
     throw new Problem('invalid', error.message, { faults });
   });
   const known = new Set(before.release?.manifest.sections.flatMap((section) => section.blobs));
   const fresh = new Map([...parts.blobs].filter(([name]) => !known.has(name)));
-  return { cut: parts, manifest: manifestOf(request, version, parts, at), fresh, packs };
+  return { cut: parts, manifest: manifestOf(request, version, parts, at), fresh };
 }

@@ -19,7 +19,7 @@ const Release = z
     state: z
       .enum(['pending', 'published', 'superseded', 'held'])
       .describe('superseded: a newer one was published before this one was; held: not published yet'),
-    checksum: z.string().describe('SHA-256 of the document’s canonical JSON'),
+    checksum: z.string().describe('SHA-256 over the hashes of the document’s parts: equal documents have equal ones'),
     author: z.string(),
     message: z.string(),
     added: z.int().describe('Objects and users that came with it'),

@@ -1,6 +1,7 @@
 /** What the management service knows of a tenant, read once and kept while the tenant does not change. */
 
 import type { Manifest } from '@arcus/control/release.ts';
+import type { CutMemory } from '@arcus/control/sections.ts';
 import { examineSliced } from '@arcus/gateway/check.ts';
 import type { Graph } from '@arcus/gateway/compile.ts';
 import { type Config, emptyConfig, type TenantInfo } from '@arcus/gateway/config.ts';
@@ -19,13 +20,11 @@ export interface TenantState {
   readonly release: { readonly checksum: string; readonly manifest: Manifest } | null;
   /** What the document compiles to, for the next compile to share with; null when it was not compiled yet. */
   readonly graph: Graph | null;
-  /** Compressed parts of the document by the hash of their content: what did not change is not compressed again. */
-  readonly packs: Packs;
+  /** How the document was cut into parts, for the next cut; null when it was not yet. */
+  readonly memory: CutMemory | null;
   /** Revisions of rows, `<family>/<name>`, as far as they are known; to be added to by who asks the database. */
   readonly revisions: Map<string, number>;
 }
-
-export type Packs = ReadonlyMap<string, { sha256: string; body: Uint8Array }>;
 
 export function tenantInfo(
   row: Pick<TenantRow, 'tenant_id' | 'tenant_name' | 'status' | 'resource_limits'>,
@@ -75,7 +74,7 @@ export class States {
         document: { tenant: tenantInfo(row), config },
         release: release && { checksum: release.checksum, manifest: JSON.parse(release.manifest) as Manifest },
         graph: null,
-        packs: new Map(),
+        memory: null,
         revisions: new Map(),
       };
       this.keep(state);
@@ -156,7 +155,7 @@ export async function unborn(db: Db, tenant_id: string, at: Date): Promise<Tenan
     document: { tenant: tenantInfo(row), config: emptyConfig() },
     release: null,
     graph: null,
-    packs: new Map(),
+    memory: null,
     revisions: new Map(),
   };
 }
