@@ -8,6 +8,7 @@ import { fault } from '@arcus/control/faults.ts';
 import type { Sealer } from '@arcus/control/seal.ts';
 import type { Graph } from '@arcus/gateway/compile.ts';
 import { FaultError } from '@arcus/gateway/fault.ts';
+import { runSliced } from '@arcus/gateway/slices.ts';
 import { Mutexes } from '../../db/mutex.ts';
 import type { Db } from '../../db/open.ts';
 import { notFound, Problem } from '../../http/problem.ts';
@@ -21,7 +22,7 @@ import { Moved } from './lock.ts';
 import { demandFree, type Made, makeRelease } from './make.ts';
 import { nextRow } from './next.ts';
 import type { Changed, ChangeRequest } from './request.ts';
-import { type RowChanges, rowChanges } from './rows.ts';
+import { changingRows, type RowChanges } from './rows.ts';
 import { States, type TenantState, unborn } from './state.ts';
 
 export interface ChangeDeps {
@@ -126,7 +127,7 @@ export class Changes {
         if (graph !== before.graph) graph?.retire();
         return { ...nothing, state: { ...before, document } };
       }
-      const changes = rowChanges(old.config, document.config);
+      const changes = await runSliced(changingRows(old.config, document.config));
       const row = nextRow(request, before, edit, document, changes, { made, below, at });
       await commit(this.#deps.db, { request, before, document, row, changes, made, below, at, refuse });
       fault('publish.after-commit');

@@ -1,10 +1,9 @@
 /**
- * A tenant's config as the API holds it in memory: canonical order (by name), immutable, and new versions share what
- * did not change with old ones, so that comparing them costs little.
+ * A tenant's config as the API holds it in memory: canonical order (by name), immutable; new versions share what did not
+ * change with old ones (see share.ts), so that comparing them costs little.
  */
-import { sameJson } from '@arcus/gateway/canonical.ts';
 import type { AnyObject, Config, TenantInfo } from '@arcus/gateway/config.ts';
-import { type Family, families } from '@arcus/gateway/kind.ts';
+import type { Family } from '@arcus/gateway/kind.ts';
 
 /** What a release is made of. */
 export interface Document {
@@ -73,72 +72,4 @@ export function findUser(config: Config, username: string): { group: WithUsers; 
     if (user) return { group, user };
   }
   return undefined;
-}
-
-/** `next` in canonical order, with everything that equals its counterpart in `old` taken from there. */
-export function share(old: Config, next: Config): Config {
-  let same = true;
-  const config = Object.fromEntries(
-    families.map((family) => {
-      const list = shareList(objectsOf(old, family), objectsOf(next, family), shareObject);
-      same &&= list === objectsOf(old, family);
-      return [family, list];
-    }),
-  );
-  return same ? old : (config as unknown as Config);
-}
-
-function shareObject(before: AnyObject | undefined, object: AnyObject): AnyObject {
-  if (!holdsUsers(object)) return sameJson(before, object) ? before! : object;
-  const old = before && holdsUsers(before) ? before.static_users : [];
-  const users = shareList(old, object.static_users, (a, b) => (sameJson(a, b) ? a! : b));
-  // The rest is compared without the users: they are many.
-  const same = users === old && sameJson({ ...before, static_users: 0 }, { ...object, static_users: 0 });
-  return same ? before! : ({ ...object, static_users: users } as WithUsers);
-}
-
-/** `next` by name, each item as `item` makes it of its counterpart and itself; `old` itself when nothing differs. */
-function shareList<T extends { name: string }>(
-  old: readonly T[],
-  next: readonly T[],
-  item: (old: T | undefined, next: T) => T,
-): readonly T[] {
-  if (old === next) return old;
-  let at = 0;
-  const list = [...next].sort(byName).map((value) => {
-    while (at < old.length && old[at]!.name < value.name) at++;
-    const before = old[at];
-    if (before === value) return value;
-    return item(before?.name === value.name ? before : undefined, value);
-  });
-  return list.length === old.length && list.every((value, i) => value === old[i]) ? old : list;
-}
-
-/** What differs between two lists in canonical order that share what is equal. */
-export interface ListDiff<T> {
-  put: { before: T | undefined; after: T }[];
-  removed: T[];
-}
-
-export function diffList<T extends { name: string }>(old: readonly T[], next: readonly T[]): ListDiff<T> {
-  const diff: ListDiff<T> = { put: [], removed: [] };
-  if (old === next) return diff;
-  let i = 0;
-  let j = 0;
-  while (i < old.length || j < next.length) {
-    const a = old[i];
-    const b = next[j];
-    if (a !== undefined && (b === undefined || a.name < b.name)) {
-      diff.removed.push(a);
-      i++;
-    } else if (b !== undefined && (a === undefined || b.name < a.name)) {
-      diff.put.push({ before: undefined, after: b });
-      j++;
-    } else {
-      if (a !== b) diff.put.push({ before: a, after: b! });
-      i++;
-      j++;
-    }
-  }
-  return diff;
 }

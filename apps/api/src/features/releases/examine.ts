@@ -1,16 +1,18 @@
 /** What is wrong with a change, and the document that it leads to. */
 import type { Sealer } from '@arcus/control/seal.ts';
-import { checking } from '@arcus/gateway/check.ts';
+import { type Compiling, checking } from '@arcus/gateway/check.ts';
 import { type AnyObject, type Config, configOf, type Entry } from '@arcus/gateway/config.ts';
 import type { Fault } from '@arcus/gateway/fault.ts';
-import type { Family } from '@arcus/gateway/kind.ts';
-import { runSliced } from '@arcus/gateway/slices.ts';
+import { type Family, families } from '@arcus/gateway/kind.ts';
+import { runSliced, type Steps } from '@arcus/gateway/slices.ts';
+import { changed } from '@arcus/gateway/window.ts';
 import type { Db } from '../../db/open.ts';
 import { invalid, type Problem } from '../../http/problem.ts';
-import { type Document, holdsUsers, share } from './document.ts';
+import { type Document, find, holdsUsers, objectsOf, type WithUsers } from './document.ts';
 import { claimsOf, conflicts, sameClaims } from './listen.ts';
 import type { Edit } from './request.ts';
 import { protect } from './secrets.ts';
+import { sharing } from './share.ts';
 import type { TenantState } from './state.ts';
 
 /** Faults with pointers into the edit's entries, or into `config` when that is given, as the caller knows them. */
@@ -34,9 +36,10 @@ export async function examine(
   edit: Edit,
 ): Promise<Document> {
   const refuse = refusal(edit);
-  const faults = [...edit.faults, ...(await runSliced(checking(edit.entries, tenant_id, { stored: false })))];
+  const known = knownOf(before);
+  const faults = [...edit.faults, ...(await runSliced(checking(edit.entries, tenant_id, { stored: false }, known)))];
   const config = configOf(edit.entries);
-  faults.push(...duplicateUsers(edit.entries));
+  faults.push(...(await runSliced(duplicateUsers(edit.entries, before.document.config))));
   const claims = claimsOf(config);
   if (!sameClaims(claimsOf(before.document.config), claims)) {
     // `config` lacks what could not be parsed, so its indexes may differ from those of `entries`.
@@ -45,34 +48,68 @@ export async function examine(
     }
   }
   if (faults.length > 0) throw refuse(faults);
-  const shared = share(before.document.config, config);
+  const shared = await runSliced(sharing(before.document.config, config));
   const done = await protect(sealer, tenant_id, before.document.config, shared);
   if (done.faults.length > 0) throw refuse(done.faults, shared);
-  return { tenant: edit.tenant, config: share(before.document.config, done.config) };
+  return { tenant: edit.tenant, config: await runSliced(sharing(before.document.config, done.config)) };
 }
 
-/** A username is unique in its tenant, not only in its group. */
-function duplicateUsers(entries: readonly Entry[]): Fault[] {
-  const faults: Fault[] = [];
+/** What passed the check of an earlier write need not pass it again: objects, and users of a group. */
+function knownOf({ document, graph }: TenantState): Partial<Compiling> {
+  const { config } = document;
+  return {
+    checked: new Set(families.flatMap((family) => objectsOf(config, family))),
+    before(family, name) {
+      if (family !== 'user_groups') return undefined;
+      const [object, known] = [graph?.user_groups.get(name), find(objectsOf(config, family), name)];
+      return object && known && { object, config: known };
+    },
+  };
+}
+
+/** A username is unique in its tenant, not only in its group. `old`: where it is so. */
+function* duplicateUsers(entries: readonly Entry[], old: Config): Steps<Fault[]> {
+  const groups = entries.filter((entry): entry is Entry & { object: WithUsers } =>
+    Boolean(entry.object && holdsUsers(entry.object)),
+  );
   // Within one group the group's kind looks.
-  if (entries.filter((entry) => entry.object && holdsUsers(entry.object)).length < 2) return faults;
+  if (groups.length < 2 || (yield* areNew(groups, old))) return [];
+  const faults: Fault[] = [];
   const seen = new Map<string, string>();
-  for (const entry of entries) {
-    if (entry.family !== 'user_groups') continue;
-    const users = (entry.object as { static_users?: { name: string }[] } | null)?.static_users ?? [];
-    for (const [i, user] of users.entries()) {
+  for (const { index, name, object } of groups) {
+    for (const [i, user] of object.static_users.entries()) {
       const group = seen.get(user.name);
-      if (group !== undefined && group !== entry.name) {
+      if (group !== undefined && group !== name) {
         faults.push({
-          pointer: `/user_groups/${entry.index}/static_users/${i}/name`,
+          pointer: `/user_groups/${index}/static_users/${i}/name`,
           code: 'duplicate_user',
           message: `the user "${user.name}" is in the group "${group}" already`,
         });
-      } else seen.set(user.name, entry.name);
+      } else seen.set(user.name, name);
+      if (i % PAUSE === PAUSE - 1) yield;
     }
   }
   return faults;
 }
+
+/** Did nothing but users of one group change, and is none of the new ones in another group? */
+function* areNew(groups: readonly { object: WithUsers }[], old: Config): Steps<boolean> {
+  const known = objectsOf(old, 'user_groups');
+  const others = groups.filter(({ object }) => known.includes(object));
+  const [group, more] = groups.filter(({ object }) => !known.includes(object));
+  if (!group || more) return !group;
+  const before = find(known, group.object.name);
+  const users = group.object.static_users;
+  const { from, after } = changed(before && holdsUsers(before) ? before.static_users : [], users);
+  for (let i = from; i < after; i++) {
+    if (others.some(({ object }) => find(object.static_users, users[i]!.name))) return false;
+    if (i % PAUSE === PAUSE - 1) yield;
+  }
+  return true;
+}
+
+/** Users looked at between two pauses. */
+const PAUSE = 2048;
 
 /** `/<family>/<index>/…` into a config, as the same object's pointer among `entries`. */
 export function relocated(pointer: string, config: Config, entries: readonly Entry[]): string {

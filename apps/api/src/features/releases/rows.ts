@@ -3,8 +3,10 @@ import { sameJson } from '@arcus/gateway/canonical.ts';
 import type { AnyObject, Config } from '@arcus/gateway/config.ts';
 import { emptyConfig } from '@arcus/gateway/config.ts';
 import { type Family, families } from '@arcus/gateway/kind.ts';
+import { run, type Steps } from '@arcus/gateway/slices.ts';
 import { type Client, type Db, Prisma, type Tx } from '../../db/open.ts';
-import { byName, diffList, holdsUsers, objectsOf, type StaticUser, withFamily } from './document.ts';
+import { byName, holdsUsers, objectsOf, type StaticUser, withFamily } from './document.ts';
+import { diffing } from './share.ts';
 
 /** What a write does to the rows of a tenant. */
 export interface RowChanges {
@@ -26,12 +28,14 @@ export const credentialOf = (user: StaticUser): 'argon2id' | 'sha1' | 'none' =>
   user.password_hash !== undefined ? 'argon2id' : user.token !== undefined ? 'sha1' : 'none';
 
 /** Which rows differ between two configs that share what is equal (`share`). */
-export function rowChanges(old: Config, next: Config): RowChanges {
+export const rowChanges = (old: Config, next: Config): RowChanges => run(changingRows(old, next));
+
+export function* changingRows(old: Config, next: Config): Steps<RowChanges> {
   const changes: RowChanges = { resources: { put: [], removed: [] }, users: { put: [], removed: [] } };
   for (const family of families) {
-    const diff = diffList(objectsOf(old, family), objectsOf(next, family));
+    const diff = yield* diffing(objectsOf(old, family), objectsOf(next, family));
     for (const { before, after } of diff.put) {
-      const users = diffList(usersOf(before), usersOf(after));
+      const users = yield* diffing(usersOf(before), usersOf(after));
       for (const put of users.put) changes.users.put.push({ group: after.name, user: put.after, created: !put.before });
       for (const removed of users.removed) changes.users.removed.push(removed.name);
       if (before && usersOnly(before, after)) continue;
@@ -44,8 +48,10 @@ export function rowChanges(old: Config, next: Config): RowChanges {
   }
   // A user that moved to another group is one row that changes, not one that goes and one that comes.
   const gone = new Set(changes.users.removed);
-  for (const put of changes.users.put) if (put.created && gone.delete(put.user.name)) put.created = false;
-  changes.users.removed = [...gone];
+  if (gone.size > 0) {
+    for (const put of changes.users.put) if (put.created && gone.delete(put.user.name)) put.created = false;
+    changes.users.removed = [...gone];
+  }
   return changes;
 }
 

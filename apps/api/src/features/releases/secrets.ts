@@ -6,16 +6,18 @@ import { type Fault, pointer } from '@arcus/gateway/fault.ts';
 import { type Family, families } from '@arcus/gateway/kind.ts';
 import { hashPassword, verifyPassword } from '@arcus/gateway/password.ts';
 import { mapSecrets } from '@arcus/gateway/secrets.ts';
+import { runSliced } from '@arcus/gateway/slices.ts';
 import {
-  diffList,
   find,
   holdsUsers,
+  indexOf,
   objectsOf,
   type StaticUser,
   type WithUsers,
   withFamily,
   withItem,
 } from './document.ts';
+import { diffing } from './share.ts';
 
 export const isSealed = (value: string): boolean => value.startsWith('sealed:');
 
@@ -37,7 +39,7 @@ export async function protect(
   const faults: Fault[] = [];
   let config = next;
   for (const family of families) {
-    const diff = diffList(objectsOf(old, family), objectsOf(next, family));
+    const diff = await runSliced(diffing(objectsOf(old, family), objectsOf(next, family)));
     let objects = objectsOf(next, family);
     for (const { before, after } of diff.put) {
       const hashed = holdsUsers(after) ? await hashUsers(sealer, tenant, before, after) : after;
@@ -71,17 +73,25 @@ async function sealObject(
   };
   if (!holdsUsers(object)) return mapSecrets(family, object, seal);
   // Of 100,000 users only those that changed are looked at.
-  const changed = diffList(before && holdsUsers(before) ? before.static_users : [], object.static_users).put;
-  const users = new Map<string, StaticUser>();
+  const put = await newUsers(before, object);
+  const users = object.static_users.slice();
   const breathe = slices();
-  for (let from = 0; from < changed.length; from += SLICE) {
-    const part = changed.slice(from, from + SLICE).map((put) => put.after);
+  for (let from = 0; from < put.length; from += SLICE) {
+    const part = put.slice(from, from + SLICE);
     const sealed = mapSecrets(family, { ...object, static_users: part } as WithUsers, seal);
-    for (const user of sealed.static_users) users.set(user.name, user);
+    for (const [i, user] of sealed.static_users.entries()) {
+      if (user !== part[i]) users[indexOf(users, user.name)] = user;
+    }
     await breathe();
   }
   const bare = mapSecrets(family, { ...object, static_users: [] } as WithUsers, seal);
-  return { ...bare, static_users: object.static_users.map((user) => users.get(user.name) ?? user) } as WithUsers;
+  return { ...bare, static_users: users } as WithUsers;
+}
+
+/** Users that are not in the group before, or are others there. */
+async function newUsers(before: AnyObject | undefined, group: WithUsers): Promise<StaticUser[]> {
+  const old = before && holdsUsers(before) ? before.static_users : [];
+  return (await runSliced(diffing(old, group.static_users))).put.map(({ after }) => after);
 }
 
 /** The pointer of a place's field path: items of lists go by name there, by index in a pointer. */
@@ -104,7 +114,7 @@ async function hashUsers(
   before: AnyObject | undefined,
   group: WithUsers,
 ): Promise<WithUsers> {
-  const clear = group.static_users.filter((user) => user.password !== undefined);
+  const clear = (await newUsers(before, group)).filter((user) => user.password !== undefined);
   if (clear.length === 0) return group;
   const old = before && holdsUsers(before) ? before.static_users : [];
   const done = new Map<string, StaticUser>();
@@ -119,7 +129,9 @@ async function hashUsers(
     }
   };
   await Promise.all(Array.from({ length: Math.min(HASHES, clear.length) }, work));
-  return { ...group, static_users: group.static_users.map((user) => done.get(user.name) ?? user) } as WithUsers;
+  const users = group.static_users.slice();
+  for (const user of done.values()) users[indexOf(users, user.name)] = user;
+  return { ...group, static_users: users } as WithUsers;
 }
 
 async function matches(hash: () => string, password: string): Promise<boolean> {
