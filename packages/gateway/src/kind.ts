@@ -89,7 +89,8 @@ export interface Egress {
 export interface Escaper extends LiveObject {
   /**
    * Opens the way to `target`: for a tunnel bytes go end to end, for `forward` a connection that carries HTTP
-   * requests. Answers at once (no promise) when a pooled connection is at hand: the hot path.
+   * requests. Answers at once (no promise) when a pooled connection is at hand: the hot path. Else it stops, and frees
+   * what it has opened, when `session.signal` aborts.
    * Fails with GatewayError: egress_denied, escaper_denied, dns_failed, connect_failed, connect_timeout, …
    */
   connect(target: Target, session: Session, purpose: 'tunnel' | 'forward', fresh?: boolean): Egress | Promise<Egress>;

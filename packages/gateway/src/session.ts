@@ -30,6 +30,8 @@ export interface Session {
   user_group: string;
   /** ms since the epoch. */
   readonly started: number;
+  /** Aborted when the session ends before its way out is open: who opens one need not go on. */
+  readonly signal: AbortSignal;
 }
 
 /** One line of the decision log: what was asked, what was decided and by which rule, what it cost. */
@@ -142,6 +144,8 @@ export class LiveSession implements Session {
   #userCounters: Counters | null = null;
   #escaperCounters: Counters | null = null;
   #recorded = false;
+  /** Made when somebody asks, let go when the way is open: most sessions have none. */
+  #abort: AbortController | null = null;
 
   constructor(context: ServerContext, request: SessionRequest) {
     this.context = context;
@@ -158,6 +162,12 @@ export class LiveSession implements Session {
     this.credentials = request.credentials;
     this.started = context.services.now();
     context.graph.retain();
+  }
+
+  get signal(): AbortSignal {
+    if (this.#recorded) return AbortSignal.abort();
+    this.#abort ??= new AbortController();
+    return this.#abort.signal;
   }
 
   /** May this session go, and which way? Throws or rejects with GatewayError. */
@@ -247,6 +257,7 @@ export class LiveSession implements Session {
   }
 
   #open(egress: Egress): Egress {
+    this.#abort = null;
     this.escaper = egress.escaper;
     this.peer = egress.peer;
     this.#escaperCounters = this.context.counters.escaper(egress.escaper);
@@ -279,6 +290,7 @@ export class LiveSession implements Session {
   record(error: GatewayError | null): void {
     if (this.#recorded) return;
     this.#recorded = true;
+    this.#abort?.abort();
     this.settle();
     const { context } = this;
     const ms = Math.max(0, context.services.now() - this.started);

@@ -10,21 +10,32 @@ const MAX_HEAD = 16 * 1024;
 /**
  * Asks the proxy at the other end of `stream` for a tunnel and waits for its answer: RFC 9110 section 9.3.6. `head`
  * is the whole request. Answers the stream of the tunnel: what came behind the head of a 2xx belongs to it. Frees
- * the stream and fails with upstream_refused, upstream_invalid, upstream_closed or connect_timeout.
+ * the stream and fails with upstream_refused, upstream_invalid, upstream_closed, connect_timeout or client_closed (by the
+ * signal).
  */
-export function openTunnel(stream: ByteStream, head: string, timeoutMs: number): Promise<ByteStream> {
+export function openTunnel(
+  stream: ByteStream,
+  head: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ByteStream> {
   return new Promise((resolve, reject) => {
     let text = '';
     let seen = 0;
+    const settle = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abandon);
+    };
     const fail = (
-      code: 'upstream_refused' | 'upstream_invalid' | 'upstream_closed' | 'connect_timeout',
+      code: 'upstream_refused' | 'upstream_invalid' | 'upstream_closed' | 'connect_timeout' | 'client_closed',
       why: string,
     ) => {
-      clearTimeout(timer);
+      settle();
       stream.receiver = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
       stream.destroy();
       reject(new GatewayError(code, `the next proxy ${why}`));
     };
+    const abandon = () => fail('client_closed', 'had not answered CONNECT yet');
     const timer = setTimeout(() => fail('connect_timeout', `did not answer CONNECT in ${timeoutMs} ms`), timeoutMs);
     stream.receiver = {
       onData(chunk) {
@@ -40,7 +51,7 @@ export function openTunnel(stream: ByteStream, head: string, timeoutMs: number):
           if (isRefused(answer)) return fail('upstream_invalid', `answered CONNECT with a bad head: ${answer.reason}`);
           const { status } = answer;
           if (status >= 200 && status < 300) {
-            clearTimeout(timer);
+            settle();
             const rest = text.slice(end + 4);
             return resolve(rest === '' ? stream : new PrefixedStream(stream, Buffer.from(rest, 'latin1')));
           }
@@ -53,6 +64,8 @@ export function openTunnel(stream: ByteStream, head: string, timeoutMs: number):
       onDrain() {},
       onClose: () => fail('upstream_closed', 'closed the connection before it answered CONNECT'),
     };
+    if (signal.aborted) return abandon();
+    signal.addEventListener('abort', abandon);
     stream.write(head);
   });
 }

@@ -6,7 +6,7 @@ import { type BuildContext, Name, type Ref, type Resolver, type ResolveStrategy 
 import { parseIp } from '../match/ip.ts';
 import { SystemResolver } from '../resolvers/system.ts';
 import type { TcpStream } from '../tcp-stream.ts';
-import { dial } from '../upstream/dial.ts';
+import { dial, MAX_ATTEMPTS } from '../upstream/dial.ts';
 import { poolConfig } from '../upstream/pool.ts';
 import { checkEgressAllow, EgressGuard, egressAllow } from './guard.ts';
 
@@ -18,7 +18,10 @@ export const dialFields = {
   resolve_strategy: z
     .enum(['Ipv4First', 'Ipv6First', 'Ipv4Only', 'Ipv6Only'])
     .default('Ipv4First')
-    .describe('Which of the addresses of a name are used, and in which order'),
+    .describe(
+      'Which of the addresses of a name are used, and which IP version goes first; the versions take turns (RFC 8305), ' +
+        `at most ${MAX_ATTEMPTS} addresses are tried`,
+    ),
   bind_ip: z
     .union([IpText, z.array(IpText).min(1).max(256)])
     .optional()
@@ -75,40 +78,31 @@ export class Dialer {
 
   /**
    * An open connection to `host`, a name or an IP address. Only addresses that the guard lets through are dialled,
-   * and they are the ones it saw: there is no second resolution. `timeoutMs` is for the dialling alone.
+   * and they are the ones it saw: there is no second resolution. connect_timeout_ms is for the dialling alone.
+   * `signal`: nobody wants the connection any more.
    */
-  async connect(host: string, port: number, timeoutMs = this.#config.connect_timeout_ms): Promise<TcpStream> {
+  async connect(host: string, port: number, signal: AbortSignal): Promise<TcpStream> {
     const resolved = parseIp(host) === null && !host.includes(':') ? await this.#resolve(host) : [host];
     const allowed = this.guard.filter(resolved, port);
     if (allowed.length === 0) {
       const why = resolved.map((address) => this.guard.explain(address, port)).join(', ');
       throw new GatewayError('egress_denied', resolved[0] === host ? why : `${host}: ${why}`);
     }
-    if (this.#bind4.length === 0 && this.#bind6.length === 0) return dial(allowed, port, { timeoutMs });
-    return this.#dialBound(allowed, port, timeoutMs);
+    const options = { timeoutMs: this.#config.connect_timeout_ms, signal };
+    if (this.#bind4.length === 0 && this.#bind6.length === 0) return dial(allowed, port, options);
+    // A local address serves one IP version.
+    const turn = this.#turn++;
+    const bind4 = this.#bind4[turn % this.#bind4.length];
+    const bind6 = this.#bind6[turn % this.#bind6.length];
+    const usable = allowed.filter((address) => (isIPv6(address) ? bind6 : bind4) !== undefined);
+    if (usable.length === 0) {
+      throw new GatewayError('connect_failed', 'no address of an IP version that bind_ip has');
+    }
+    return dial(usable, port, { ...options, bind4, bind6 });
   }
 
   #resolve(host: string): Promise<readonly string[]> {
     return this.#resolver.resolve(host, this.#config.resolve_strategy);
-  }
-
-  /** A local address serves one IP version: the version that comes first in `addresses` is tried first. */
-  async #dialBound(addresses: readonly string[], port: number, timeoutMs: number): Promise<TcpStream> {
-    const start = performance.now();
-    const first = isIPv6(addresses[0]!);
-    let failure = new GatewayError('connect_failed', 'no address of an IP version that bind_ip has');
-    for (const six of [first, !first]) {
-      const [bind, usable] = [six ? this.#bind6 : this.#bind4, addresses.filter((a) => isIPv6(a) === six)];
-      const left = timeoutMs - (performance.now() - start);
-      if (bind.length === 0 || usable.length === 0 || left <= 0) continue;
-      try {
-        return await dial(usable, port, { timeoutMs: left, bindIp: bind[this.#turn++ % bind.length] });
-      } catch (error) {
-        if (!(error instanceof GatewayError)) throw error;
-        failure = error;
-      }
-    }
-    throw failure;
   }
 }
 

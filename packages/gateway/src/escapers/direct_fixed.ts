@@ -17,20 +17,24 @@ class DirectFixed implements Escaper {
     this.#pool = new UpstreamPool(config.pool, ctx.services.wheel);
   }
 
-  connect(target: Target, _session: Session, purpose: 'tunnel' | 'forward', fresh = false): Egress | Promise<Egress> {
-    if (purpose === 'tunnel') return this.#tunnel(target);
-    const { key } = target;
-    return (fresh ? null : this.#pool.take(key)) ?? this.#forward(target, key);
+  connect(target: Target, session: Session, purpose: 'tunnel' | 'forward', fresh = false): Egress | Promise<Egress> {
+    if (purpose === 'tunnel') return this.#tunnel(target, session);
+    return (fresh ? null : this.#pool.take(target.key)) ?? this.#forward(target, session);
   }
 
-  async #tunnel(target: Target): Promise<Egress> {
-    const stream = await this.#dialer.connect(target.host, target.port);
+  async #tunnel(target: Target, { signal }: Session): Promise<Egress> {
+    const stream = await this.#dialer.connect(target.host, target.port, signal);
     return tunnelEgress(stream, this.name, peerOf(stream));
   }
 
-  async #forward(target: Target, key: string): Promise<Egress> {
-    const stream = await this.#dialer.connect(target.host, target.port);
-    return this.#pool.egress(stream, key, { escaper: this.name, form: 'origin', headers: '', peer: peerOf(stream) });
+  async #forward(target: Target, { signal }: Session): Promise<Egress> {
+    const stream = await this.#dialer.connect(target.host, target.port, signal);
+    return this.#pool.egress(stream, target.key, {
+      escaper: this.name,
+      form: 'origin',
+      headers: '',
+      peer: peerOf(stream),
+    });
   }
 
   explain(): string {

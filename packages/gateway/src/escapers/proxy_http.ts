@@ -55,28 +55,28 @@ class ProxyHttp implements Escaper {
     if (target.literal && guard.refuses(target.host, target.port) !== null) {
       return Promise.reject(new GatewayError('egress_denied', guard.explain(target.host, target.port)));
     }
-    if (purpose === 'tunnel') return this.#tunnel(target, session.via);
-    return (fresh ? null : this.#pool.take(POOL_KEY)) ?? this.#forward();
+    if (purpose === 'tunnel') return this.#tunnel(target, session);
+    return (fresh ? null : this.#pool.take(POOL_KEY)) ?? this.#forward(session);
   }
 
-  #dial(): Promise<TcpStream> {
-    return this.#dialer.connect(this.#proxy.host, this.#proxy.port);
+  #dial(signal: AbortSignal): Promise<TcpStream> {
+    return this.#dialer.connect(this.#proxy.host, this.#proxy.port, signal);
   }
 
-  async #forward(): Promise<Egress> {
-    const stream = await this.#dial();
+  async #forward({ signal }: Session): Promise<Egress> {
+    const stream = await this.#dial(signal);
     const info = { escaper: this.name, form: 'absolute', headers: this.#credentials, peer: peerOf(stream) } as const;
     return this.#pool.egress(stream, POOL_KEY, info);
   }
 
-  async #tunnel(target: Target, via: string): Promise<Egress> {
+  async #tunnel(target: Target, { via, signal }: Session): Promise<Egress> {
     const start = performance.now();
-    const stream = await this.#dial();
+    const stream = await this.#dial(signal);
     const authority = `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
     // Via: a chain of proxies that leads back here is found by its second CONNECT.
     const head = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\nVia: ${via}\r\n${this.#credentials}\r\n`;
     const left = Math.max(1, this.#timeoutMs - (performance.now() - start));
-    return tunnelEgress(await openTunnel(stream, head, left), this.name, peerOf(stream));
+    return tunnelEgress(await openTunnel(stream, head, left, signal), this.name, peerOf(stream));
   }
 
   explain(): string {

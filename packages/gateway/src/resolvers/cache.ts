@@ -76,7 +76,15 @@ export class AddressCache {
 function inOrder({ v4, v6 }: Answer, strategy: ResolveStrategy): readonly string[] {
   if (strategy === 'Ipv4Only') return v4;
   if (strategy === 'Ipv6Only') return v6;
-  return strategy === 'Ipv4First' ? [...v4, ...v6] : [...v6, ...v4];
+  return strategy === 'Ipv4First' ? inTurn(v4, v6) : inTurn(v6, v4);
+}
+
+/** RFC 8305 section 4: where one IP version does not work, its many addresses must not hold up the other. */
+function inTurn(first: readonly string[], second: readonly string[]): string[] {
+  const all: string[] = [];
+  for (let i = 0; i < Math.max(first.length, second.length); i++)
+    all.push(...first.slice(i, i + 1), ...second.slice(i, i + 1));
+  return all;
 }
 
 function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {

@@ -50,6 +50,7 @@ export function testSession(host: string, more: Partial<Session> & { port?: numb
     user: '',
     user_group: '',
     started: 0,
+    signal: new AbortController().signal,
     ...rest,
   };
 }
