@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { kinds } from '@arcus/gateway/config.ts';
-import { testApi } from '../testing.ts';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { smallConfig, testApi } from '../testing.ts';
 
 test('/openapi.json describes every route and every kind, and the page is there', async (t) => {
   const api = await testApi();
@@ -56,6 +57,97 @@ test('/openapi.json describes every route and every kind, and the page is there'
   assert.match((await api.app.http.inject('/docs/')).body, /swagger-ui/);
   assert.equal((await api.app.http.inject('/docs/static/swagger-ui.css')).statusCode, 200);
 });
+
+test('/openapi.json is OpenAPI 3.1, and names each operation once', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  const document = (await api.app.http.inject('/openapi.json')).json();
+  const { valid, errors } = await new Validator().validate(structuredClone(document));
+  assert.ok(valid, JSON.stringify(errors, null, 2));
+  const ids = operationsOf(document).map(({ operation }) => operation.operationId);
+  assert.deepEqual(ids, [...new Set(ids)]);
+  assert.ok(ids.includes('putTenantsUserGroupsByName'));
+});
+
+test('what /openapi.json says of entity tags and releases is so', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  const config = {
+    ...smallConfig(),
+    auditors: [{ name: 'a', type: 'protocol_inspection' }],
+    policies: [{ name: 'p', type: 'ip_filter', default: 'allow' }],
+  };
+  const body = { tenant_id: 'acme', tenant_name: 'Acme', config };
+  const made = await api.call('POST', '/tenants', { body });
+  assert.equal(made.status, 201, made.text);
+  await api.call('POST', '/tenants/acme/drafts', { body: { name: 'd' } });
+  const { token_id } = (await api.call('POST', '/tokens', { body: { name: 'x', role: 'viewer' } })).body;
+  const names: Record<string, string> = {
+    servers: 'main',
+    escapers: 'out',
+    resolvers: 'system',
+    'user-groups': 'staff',
+    auditors: 'a',
+    policies: 'p',
+  };
+  const existing = (path: string) =>
+    path
+      .replace('{tenant_id}', 'acme')
+      .replace('{draft}', 'd')
+      .replace('{username}', 'alice')
+      .replace('{token_id}', token_id)
+      .replace(/([a-z-]+)\/\{name\}/, (_, family: string) => `${family}/${names[family]}`);
+  const document = (await api.app.http.inject('/openapi.json')).json();
+  const said = (response: { headers?: object } | undefined) =>
+    Object.keys(response?.headers ?? {}).map((name) => name.toLowerCase());
+  let tagged = 0;
+  for (const { path, method, operation } of operationsOf(document)) {
+    const url = existing(path);
+    if (/[{]/.test(url)) continue;
+    if (operation.parameters?.some((one) => one.$ref?.endsWith('/IfMatch'))) {
+      tagged++;
+      const current = (await api.call('GET', url)).body;
+      const sent = method === 'put' ? { body: withoutExtras(path, current) } : {};
+      const answer = await api.call(method.toUpperCase(), url, sent);
+      assert.equal(answer.status, 428, `${method} ${url}: ${answer.text}`);
+      assert.equal((await api.call(method.toUpperCase(), url, { ...sent, match: '"0"' })).status, 412);
+      if (method === 'put') {
+        const put = await api.call('PUT', url, { ...sent, match: '*' });
+        assert.equal(put.status, 200, `${url}: ${put.text}`);
+        for (const name of said(operation.responses['200'])) assert.ok(put.headers[name], `${method} ${url}: ${name}`);
+      }
+    } else assert.ok(method !== 'put', `${url} asks for no If-Match`);
+    if (method === 'get') {
+      const { headers, text } = await api.call('GET', url);
+      for (const name of said(operation.responses['200']))
+        assert.ok(headers[name], `${method} ${url}: ${name}: ${text}`);
+    }
+  }
+  assert.ok(tagged > 30, String(tagged));
+  for (const name of said(document.paths['/api/v1/tenants'].post.responses['201'])) assert.ok(made.headers[name], name);
+});
+
+interface Described {
+  operationId: string;
+  parameters?: { $ref?: string }[];
+  responses: Record<string, { headers?: object }>;
+}
+
+const operationsOf = (document: { paths: Record<string, Record<string, Described>> }) =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  );
+
+/** What GET shows and PUT does not take. */
+function withoutExtras(path: string, shown: Record<string, unknown>): object {
+  const extras = [
+    'credential',
+    'created_at',
+    'updated_at',
+    ...(path.endsWith('{tenant_id}') ? ['tenant_id', 'version', 'moving', 'held'] : []),
+  ];
+  return Object.fromEntries(Object.entries(shown).filter(([key]) => !extras.includes(key)));
+}
 
 test('every route says who may use it', async (t) => {
   const api = await testApi();

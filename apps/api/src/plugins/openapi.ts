@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { ProblemBody } from '../http/problem.ts';
 import { publicAccess } from './auth.ts';
+import { withConventions } from './conventions.ts';
 
 interface OpenApi {
   components: { schemas: Record<string, Schema> };
@@ -51,7 +52,8 @@ export async function openapi(app: FastifyInstance, version: string): Promise<vo
       if (!url.startsWith('/api/')) return { schema: { ...schema, hide: true }, url };
       return jsonSchemaTransform({ schema, url, ...rest } as Parameters<typeof jsonSchemaTransform>[0]);
     },
-    transformObject: (input) => withDiscriminators(jsonSchemaTransformObject(input) as OpenApi) as never,
+    transformObject: (input) =>
+      withConventions(withDiscriminators(jsonSchemaTransformObject(input) as OpenApi)) as never,
   });
   // The page's own routes carry no access rule of ours: they are public.
   await app.register(async (docs) => {
