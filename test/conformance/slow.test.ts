@@ -101,6 +101,26 @@ describe('a client that does not read', () => {
   });
 });
 
+it('clients that do not read hold little memory each', async () => {
+  const big = Buffer.alloc(32 * 1024 * 1024);
+  const site = await startRawOrigin({
+    onData({ socket }) {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${big.length}\r\n\r\n`);
+      socket.write(big);
+    },
+  });
+  closers.push(() => site.close());
+  const p = await proxy();
+  const before = process.memoryUsage().arrayBuffers;
+  const count = 40;
+  for (let i = 0; i < count; i++) reader(p.port).write(get(site.port));
+  await until(() => site.connections.length === count);
+  const left = await settled(() => site.connections.reduce((n, { socket }) => n + socket.writableLength, 0));
+  assert.ok(left > 0);
+  const each = (process.memoryUsage().arrayBuffers - before) / count / 1024;
+  assert.ok(each < 100, `${each.toFixed(0)} KiB for each`);
+});
+
 describe('a client that reads slowly', () => {
   it('has as long for the rest of its last answer as for a body, and a moment once all has left', async () => {
     const p = await proxy();

@@ -25,6 +25,11 @@ export interface ByteStream {
   /** True from a write that returned false until onDrain. */
   readonly blocked: boolean;
   /**
+   * How much of what was written the peer has taken, bytes: acknowledged, where the kernel tells, else handed to the
+   * kernel. To be compared with a later answer; it waits for a look at the kernel.
+   */
+  taken(): Promise<number>;
+  /**
    * A string is latin1. False when the kernel did not take all of it: the rest is read from `chunk` later, so who
    * wrote it must pause its source until onDrain. A `borrowed` chunk (see onData) is copied first.
    */

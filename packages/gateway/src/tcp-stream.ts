@@ -1,24 +1,23 @@
 // biome-ignore-all lint/complexity/noThisInStatic: Node calls these with the socket as `this`.
 import net from 'node:net';
+import { BULK_SIZE, giveBack, isPooled, takeBulk, takeFor } from './buffers.ts';
+import { sendQueue } from './send-queue.ts';
 import type { ByteStream, StreamReceiver } from './stream.ts';
 
 /**
- * Reads land in one buffer that all streams share, so an idle one owns none. A stream that moves bulk data gets a
- * buffer of its own until it slows down again.
+ * Reads land in one buffer that all streams share, so an idle one owns none. It is no larger than what may be left
+ * waiting for each slow peer, and takes a head and 64 KiB behind it in one read.
  */
-const SIZE = 256 * 1024;
-const SHARED = Buffer.allocUnsafeSlow(SIZE);
-/** A read this large is bulk: the next one goes to a buffer of the stream's own, which needs no copy. */
-const BULK = 96 * 1024;
+const SHARED = Buffer.allocUnsafeSlow(72 * 1024);
+/**
+ * A stream whose bytes went on without a wait for so long has a swift peer and reads into a large buffer. The kernel takes
+ * up to 4 MiB for a peer that reads nothing: one that was served more than that does read.
+ */
+const SWIFT = 6 * 1024 * 1024;
+/** After a wait a swift peer must take so much, more than the kernel does for one that has begun to read slowly. */
+const PROBATION = 1.5 * 1024 * 1024;
 /** A read this small ends the bulk: the buffer goes back. */
 const TRICKLE = 8 * 1024;
-/** Buffers that nobody uses now: for bulk reads, and for copies that leave in one write. */
-const spare: Buffer[] = [];
-const MAX_SPARE = 16;
-const takeSpare = () => spare.pop() ?? Buffer.allocUnsafeSlow(SIZE);
-const giveSpare = (buffer: Buffer) => {
-  if (spare.length < MAX_SPARE) spare.push(buffer);
-};
 
 /** Memory that the write just made goes on reading from: who read into it must take another buffer. */
 let kept: ArrayBufferLike | null = null;
@@ -33,6 +32,12 @@ let following: Buffer = SHARED;
 
 const STREAM = Symbol('stream');
 type Carrier = net.Socket & { [STREAM]: TcpStream };
+
+/** What Node has inside: the bytes given to the handle, and those of them that it has not given to the kernel. */
+interface Inside {
+  readonly _handle?: { readonly fd: number; readonly writeQueueSize: number } | null;
+  readonly _bytesDispatched?: number;
+}
 
 /** Receives nothing; in place until an owner is set. A stream that ends or fails while nobody owns it frees itself. */
 const nobody: StreamReceiver = {
@@ -52,6 +57,8 @@ export class TcpStream implements ByteStream {
   #blocked = false;
   #paused = false;
   #buffer: Buffer = SHARED;
+  /** Bytes read since the last wait. */
+  #run = 0;
   /** Buffers of the pool that queued bytes are in; null while there are none. */
   #lent: ArrayBufferLike[] | null = null;
 
@@ -145,14 +152,23 @@ export class TcpStream implements ByteStream {
     return this.#blocked;
   }
 
+  async taken(): Promise<number> {
+    const socket = this.#socket as net.Socket & Inside;
+    const { _handle: handle, _bytesDispatched: handed = 0 } = socket;
+    if (!handle) return handed;
+    const held = await sendQueue(handle.fd, socket.localAddress?.includes(':') ?? false);
+    return (socket._bytesDispatched ?? handed) - (socket._handle?.writeQueueSize ?? 0) - held;
+  }
+
   write(chunk: Uint8Array | string, borrowed = false): boolean {
     if (borrowed) return this.writeBoth('', chunk as Buffer);
     const socket = this.#socket;
     const room = typeof chunk === 'string' ? socket.write(chunk, 'latin1') : socket.write(chunk);
     if (socket.writableLength === 0) return true;
     // The kernel did not take it all: the rest is read from that memory until it has left.
-    if (typeof chunk !== 'string' && chunk.buffer.byteLength === SIZE && this.#lent?.at(-1) !== chunk.buffer) {
-      if (chunk.buffer === SHARED.buffer) throw new Error('a borrowed chunk was written without being copied');
+    if (typeof chunk !== 'string' && chunk.buffer === SHARED.buffer)
+      throw new Error('a borrowed chunk was written without being copied');
+    if (typeof chunk !== 'string' && isPooled(chunk.buffer) && this.#lent?.at(-1) !== chunk.buffer) {
       kept = chunk.buffer;
       if (this.#lent === null) this.#lent = [chunk.buffer];
       else this.#lent.push(chunk.buffer);
@@ -167,12 +183,12 @@ export class TcpStream implements ByteStream {
 
   writeBoth(head: string, body: Buffer): boolean {
     const size = head.length + body.length;
-    const copy = size <= SIZE ? takeSpare() : Buffer.allocUnsafeSlow(size);
+    const copy = takeFor(size);
     if (head !== '') copy.write(head, 0, head.length, 'latin1');
     copy.set(body, head.length);
-    const flushed = this.write(copy.subarray(0, size));
+    const flushed = this.write(size === copy.length ? copy : copy.subarray(0, size));
     // What did not leave at once is still being read from it; it comes back when it has.
-    if (flushed && size <= SIZE) giveSpare(copy);
+    if (flushed) giveBack(copy);
     return flushed;
   }
 
@@ -205,7 +221,7 @@ export class TcpStream implements ByteStream {
   #drained(): void {
     if (!this.#blocked || this.#socket.writableLength > 0) return;
     this.#blocked = false;
-    if (this.#lent !== null) for (const memory of this.#lent) giveSpare(Buffer.from(memory as ArrayBuffer));
+    if (this.#lent !== null) for (const memory of this.#lent) giveBack(Buffer.from(memory as ArrayBuffer));
     this.#lent = null;
     this.receiver.onDrain();
   }
@@ -215,16 +231,29 @@ export class TcpStream implements ByteStream {
     const chunk = size === buffer.length ? buffer : buffer.subarray(0, size);
     kept = null;
     this.receiver.onData(chunk, buffer === SHARED);
-    if (kept === buffer.buffer) this.#buffer = size >= BULK ? takeSpare() : SHARED;
-    else if (size >= BULK) {
-      if (buffer === SHARED) this.#buffer = takeSpare();
-    } else if (size < TRICKLE) this.#giveBack();
+    // While it waits it needs no other: what made it wait may last.
+    if (kept === buffer.buffer) this.#buffer = SHARED;
+    if (this.#paused) {
+      this.#run = this.#run >= SWIFT ? SWIFT - PROBATION : 0;
+      return;
+    }
+    if (this.#run < SWIFT) this.#run += size;
+    if (size < TRICKLE) this.#giveBack();
+    else if (size === buffer.length) this.#grow(size);
+  }
+
+  /** A read that fills its buffer is bulk: the next one goes to a buffer of the stream's own, which needs no copy. */
+  #grow(size: number): void {
+    if (this.#run >= SWIFT && size < BULK_SIZE) {
+      this.#giveBack();
+      this.#buffer = takeBulk();
+    } else if (this.#buffer === SHARED) this.#buffer = takeFor(size);
   }
 
   /** Only when nothing is being written from it any more. */
   #giveBack(): void {
     if (this.#buffer === SHARED) return;
-    if (!this.#socket.destroyed) giveSpare(this.#buffer);
+    if (!this.#socket.destroyed) giveBack(this.#buffer);
     this.#buffer = SHARED;
   }
 }

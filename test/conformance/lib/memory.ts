@@ -73,6 +73,10 @@ export class MemoryStream implements ByteStream {
     return false;
   }
 
+  async taken(): Promise<number> {
+    return this.written.length;
+  }
+
   pause(): void {
     this.#paused = true;
   }

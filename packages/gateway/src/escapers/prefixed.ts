@@ -70,6 +70,9 @@ export class PrefixedStream implements ByteStream {
   get blocked(): boolean {
     return this.#inner.blocked;
   }
+  taken(): Promise<number> {
+    return this.#inner.taken();
+  }
   write(chunk: Uint8Array | string, borrowed?: boolean): boolean {
     return this.#inner.write(chunk, borrowed);
   }
