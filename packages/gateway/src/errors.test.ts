@@ -8,8 +8,11 @@ it('every code of the table is raised somewhere', () => {
   const folders = ['..', '../../protocol'].map((folder) => join(import.meta.dirname, folder));
   const files = folders
     .flatMap((folder) => globSync('src/**/*.ts', { cwd: folder }).map((file) => join(folder, file)))
-    .filter((file) => !file.endsWith('.test.ts') && file !== join(import.meta.dirname, 'errors.ts'));
-  const source = files.map((file) => readFileSync(file, 'utf8')).join('\n');
+    .filter((file) => !file.endsWith('.test.ts'));
+  // Not what the table itself says.
+  const source = files
+    .map((file) => readFileSync(file, 'utf8').replace(/errorTable = \{[\s\S]*?\n\} as const/, ''))
+    .join();
   const unused = Object.keys(errorTable).filter((code) => !source.includes(`'${code}'`));
   assert.deepEqual(unused, []);
 });

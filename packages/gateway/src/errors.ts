@@ -33,6 +33,7 @@ export const errorTable = {
   version_not_supported: spec(505, 'client', false, 'This HTTP version is not supported.'),
   loop_detected: spec(508, 'client', false, 'The request came back to this proxy.'),
   client_closed: spec(499, 'client', false, 'The client closed the connection.'),
+  client_stalled: spec(408, 'client', true, 'The client stopped reading the answer.'),
   too_many_sessions: spec(429, 'client', true, 'Too many sessions at once.'),
   // who and whether
   auth_required: spec(407, 'client', false, 'This proxy needs a user name and password.'),

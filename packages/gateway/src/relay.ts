@@ -1,4 +1,5 @@
 /** The only file that joins two streams. */
+import { Progress } from './progress.ts';
 import type { ByteStream, StreamReceiver } from './stream.ts';
 import { type Wheel, WheelEntry } from './wheel.ts';
 
@@ -27,6 +28,7 @@ export class Relay extends WheelEntry {
   #open = 2;
   #reason: '' | 'idle' | 'client reset' | 'upstream reset' = '';
   #finished = false;
+  #progress: Progress | null = null;
 
   constructor(client: ByteStream, upstream: ByteStream, options: RelayOptions) {
     super();
@@ -55,6 +57,22 @@ export class Relay extends WheelEntry {
     if (this.#open === 2 && idle < idleMs) {
       wheel.arm(this, idleMs - idle);
       return;
+    }
+    void this.#look();
+  }
+
+  /** What waits to be taken may be taken slowly. */
+  async #look(): Promise<void> {
+    const waiting = [this.#client, this.#upstream].filter((stream) => stream.blocked);
+    if (waiting.length > 0) {
+      this.#progress ??= new Progress();
+      const before = this.#lastActive;
+      const made = await this.#progress.made(...waiting);
+      if (this.#finished || this.due !== 0) return;
+      if (made || this.#lastActive !== before) {
+        this.#options.wheel.arm(this, this.#options.idleMs);
+        return;
+      }
     }
     this.#reason ||= 'idle';
     this.#client.destroy();

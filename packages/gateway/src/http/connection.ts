@@ -1,11 +1,11 @@
 /** One client connection that speaks HTTP/1 to the proxy: requests one after another, each a session of its own. */
 
-import { hasBareLineEnd } from '@arcus/protocol/http1/grammar.ts';
 import { isRefused, parseRequestHead, type RequestHead } from '@arcus/protocol/http1/request.ts';
 import { type Authority, parseAuthority } from '@arcus/protocol/http1/target.ts';
 import { latin1 } from '../bytes.ts';
 import { GatewayError } from '../errors.ts';
 import type { Binding, Egress, OpenConnection } from '../kind.ts';
+import { Progress } from '../progress.ts';
 import { LiveSession, type ServerContext } from '../session.ts';
 import type { ByteStream, StreamReceiver } from '../stream.ts';
 import { WheelEntry } from '../wheel.ts';
@@ -14,6 +14,7 @@ import { Forward } from './forward.ts';
 import { viaOf } from './heads.ts';
 import type { ForwardedFor, HostMismatch, HttpLimits } from './options.ts';
 import { PinnedEgress } from './pin.ts';
+import { hostFault, passedBy, tooLong, unfinished } from './request-faults.ts';
 import { Tunnel } from './tunnel.ts';
 
 export interface HttpServerContext extends ServerContext {
@@ -86,6 +87,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   #lastCredentials = '';
   #lastAuthority: Authority | null = null;
   #onClosed: () => void;
+  #progress: Progress | null = null;
 
   constructor(
     stream: ByteStream,
@@ -170,9 +172,23 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
 
   onTimeout(): void {
     if (this.#exchange) this.#exchange.timeout();
-    else if (this.#closing) this.stream.destroy();
+    else if (this.#closing) void this.#linger();
     else if (this.#pending === '') this.close();
     else this.#refuse(new GatewayError('request_timeout', 'the request head did not arrive in time'), null);
+  }
+
+  /** Closing takes its time only as long as the client takes what waits for it. */
+  async #linger(): Promise<void> {
+    if (this.stream.blocked) {
+      this.#progress ??= new Progress();
+      const made = await this.#progress.made(this.stream);
+      if (this.stream.destroyed || this.due !== 0) return;
+      if (made) {
+        this.arm(this.#server.context.limits.body_idle_ms);
+        return;
+      }
+    }
+    this.stream.destroy();
   }
 
   /** A client that sends while we close meets a reset: who is patient lets it ask once more and tells it so. */
@@ -380,7 +396,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       this.#lastAuthority = tunnel ? null : authority;
     }
     if (head.host !== head.authority && head.hasHost) {
-      const wrong = this.#hostFault(context, head, authority);
+      const wrong = hostFault(context.hostMismatch, head, authority);
       if (wrong) {
         this.#refuse(wrong, head, headBytes);
         return;
@@ -434,17 +450,6 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     return this.#lastCredentials;
   }
 
-  /** The authority of the target wins (RFC 9112 section 3.2.2); a Host that is no host at all is refused. */
-  #hostFault(context: HttpServerContext, head: RequestHead, authority: Authority): GatewayError | null {
-    if (head.host === '' && context.hostMismatch === 'rewrite') return null;
-    const tunnel = head.method === 'CONNECT';
-    const host = parseAuthority(head.host, tunnel ? authority.port : 80);
-    if (isRefused(host)) return new GatewayError('bad_request', `Host: ${host.reason}`);
-    if (context.hostMismatch === 'rewrite' || (host.host === authority.host && host.port === authority.port))
-      return null;
-    return new GatewayError('host_mismatch', 'Host differs from the request target');
-  }
-
   /** Answers a message that did not become a session, and closes. It is counted and logged all the same. */
   #refuse(error: GatewayError, head: RequestHead | null, read = this.#pending.length): void {
     const { context } = this.#server;
@@ -471,27 +476,4 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     session.record(error);
     this.close();
   }
-}
-
-/** What can be said of a head before its end has come: nobody may make us wait for what is wrong already. */
-function unfinished(text: string, searched: number, limits: HttpLimits): GatewayError | null {
-  const line = text.indexOf('\r\n');
-  // A CR that ends the line may be there without its LF.
-  const most = limits.request_line_bytes + (line < 0 && text.endsWith('\r') ? 1 : 0);
-  if (text.length > limits.header_bytes || (line < 0 && text.length > most)) return tooLong(text, limits);
-  if (hasBareLineEnd(text, Math.max(0, searched - 1)))
-    return new GatewayError('bad_request', 'a bare carriage return or line feed');
-  return null;
-}
-
-function tooLong(text: string, limits: HttpLimits): GatewayError {
-  const line = text.indexOf('\r\n');
-  if ((line < 0 ? text.length : line) > limits.request_line_bytes)
-    return new GatewayError('uri_too_long', `the request line is longer than ${limits.request_line_bytes} bytes`);
-  return new GatewayError('headers_too_large', `the head is longer than ${limits.header_bytes} bytes`);
-}
-
-/** Is `worker` the received-by of one member of this Via? RFC 9110 section 7.6.3. */
-function passedBy(via: string, worker: string): boolean {
-  return via.includes(worker) && via.split(',').some((member) => member.trim().split(/[ \t]+/)[1] === worker);
 }

@@ -1,27 +1,26 @@
 /** A forward request: the client's request to the site, the site's answer to the client. */
-import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
-import { type Framing, parseResponseHead, type ResponseHead, responseFraming } from '@arcus/protocol/http1/response.ts';
+import type { RequestHead } from '@arcus/protocol/http1/request.ts';
+import { type Framing, type ResponseHead, responseFraming } from '@arcus/protocol/http1/response.ts';
 import { latin1 } from '../bytes.ts';
 import { GatewayError } from '../errors.ts';
 import type { Egress } from '../kind.ts';
+import { Progress } from '../progress.ts';
 import type { LiveSession } from '../session.ts';
-import type { StreamReceiver } from '../stream.ts';
+import type { ByteStream, StreamReceiver } from '../stream.ts';
 import { errorAnswer } from './answer.ts';
+import { AnswerHeads, type HeadReceiver } from './answer-heads.ts';
 import { BodyReader } from './body.ts';
 import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
 import { interimText, lastRecipientText, requestText, responseText, upgradeText } from './heads.ts';
 import { enterTunnel } from './inspected.ts';
 import { join } from './join.ts';
-import { HeadPieces, headEnd } from './pieces.ts';
 import { PinnedEgress } from './pin.ts';
 import { allowedUpgrades, isWebSocket, offered } from './upgrade.ts';
 
 /** Methods that may be sent again on a fresh connection: RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
-/** So much of a read is looked at as text while a head is expected: most heads, and short bodies with them. */
-const HEAD_WINDOW = 2048;
 
-export class Forward implements Exchange, StreamReceiver {
+export class Forward implements Exchange, StreamReceiver, HeadReceiver {
   readonly #connection: HttpConnection;
   readonly #context: HttpServerContext;
   readonly #head: RequestHead;
@@ -39,7 +38,7 @@ export class Forward implements Exchange, StreamReceiver {
   #started = false;
 
   // the answer on its way
-  #pieces: HeadPieces | null = null;
+  readonly #heads = new AnswerHeads();
   #response: ResponseHead | null = null;
   #framing: Framing = 'none';
   #body: BodyReader | null = null;
@@ -48,6 +47,8 @@ export class Forward implements Exchange, StreamReceiver {
   #upstreamPersist = false;
   #answered = false;
   #interims = 0;
+  /** What was taken when a timeout found a side blocked. */
+  #progress: Progress | null = null;
   /** The protocols that the site was asked to switch to. */
   #upgradeAsked = '';
 
@@ -115,11 +116,7 @@ export class Forward implements Exchange, StreamReceiver {
       this.#early.push(borrowed && this.#started ? Buffer.from(part) : part);
       this.#connection.stream.pause();
     } else {
-      this.#connection.arm(
-        this.#requestDone && this.#response === null
-          ? this.#context.limits.response_head_ms
-          : this.#context.limits.body_idle_ms,
-      );
+      this.#arm();
       if (!this.#egress.stream.write(part, borrowed)) this.#connection.stream.pause();
     }
     return taken;
@@ -132,6 +129,7 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   clientDrain(): void {
+    if (this.#response !== null) this.#arm();
     this.#egress?.stream.resume();
   }
 
@@ -142,13 +140,33 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   timeout(): void {
-    const error =
-      this.#egress === null
-        ? new GatewayError('connect_timeout', 'no way out in time')
-        : this.#requestDone || this.#egress.stream.blocked
-          ? new GatewayError('response_timeout')
-          : new GatewayError('request_timeout', 'the request body stopped');
-    this.#fail(error);
+    if (this.#egress === null) {
+      this.#fail(new GatewayError('connect_timeout', 'no way out in time'));
+      return;
+    }
+    const client = this.#connection.stream;
+    const site = this.#egress.stream;
+    if (client.blocked || site.blocked) void this.#look(client, site);
+    else if (this.#requestDone) this.#fail(new GatewayError('response_timeout'));
+    else this.#fail(new GatewayError('request_timeout', 'the request body stopped'));
+  }
+
+  /** Something waits to be taken: whoever takes it slowly has all the time that it needs. */
+  async #look(client: ByteStream, site: ByteStream): Promise<void> {
+    this.#progress ??= new Progress();
+    const made = await this.#progress.made(client, site);
+    // Over meanwhile, or something moved that set the next timeout.
+    if (this.#finished || this.#connection.due !== 0) return;
+    if (made) this.#arm();
+    else if (client.blocked) this.#fail(new GatewayError('client_stalled'));
+    else this.#fail(new GatewayError('response_timeout', 'the site stopped taking the request body'));
+  }
+
+  /** Once the whole request has left the site has its time to answer; until then and after it bytes must move. */
+  #arm(): void {
+    const { limits } = this.#context;
+    const waits = this.#requestDone && this.#response === null;
+    this.#connection.arm(waits ? limits.response_head_ms : limits.body_idle_ms);
   }
 
   // ── the way out ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,63 +212,22 @@ export class Forward implements Exchange, StreamReceiver {
   // ── from the site ────────────────────────────────────────────────────────────────────────────────────────────
 
   onData(chunk: Buffer, borrowed: boolean): void {
-    if (this.#response !== null) {
-      this.#content(chunk, borrowed);
-      return;
-    }
-    // Only the head becomes a string; `from` is where the bytes behind `text` begin in this chunk.
-    let from = Math.min(chunk.length, HEAD_WINDOW);
-    let text = latin1(chunk, 0, from);
-    const { header_bytes, header_fields } = this.#context.limits;
-    for (;;) {
-      const pieces = this.#pieces;
-      let end = headEnd(pieces, text);
-      if (end < 0 && from < chunk.length) {
-        text += latin1(chunk, from);
-        from = chunk.length;
-        end = headEnd(pieces, text);
-      }
-      if (end < 0) {
-        this.#gather(text, header_bytes);
-        return;
-      }
-      if (pieces !== null) {
-        end += pieces.text.length;
-        text = pieces.text + text;
-        this.#pieces = null;
-      }
-      const head =
-        end > header_bytes ? null : parseResponseHead(text, end, { line: header_bytes, fields: header_fields });
-      if (head === null || isRefused(head)) {
-        this.#fail(
-          new GatewayError('upstream_invalid', head === null ? 'the head of the answer is too long' : head.reason),
-        );
-        return;
-      }
-      // What is behind the head is the end of this chunk: the pieces before it held no whole head.
-      const body = from - (text.length - end);
-      if (head.status === 101) {
-        this.#upgrade(head, chunk, body);
-        return;
-      }
-      if (head.status >= 200) {
-        this.#answer(head, text, end, chunk, body);
-        return;
-      }
-      this.#interim(head);
-      text = text.slice(end);
-      if (text === '' && from === chunk.length) return;
-    }
+    if (this.#response !== null) this.#content(chunk, borrowed);
+    else this.#heads.read(chunk, this.#context.limits, this);
   }
 
-  /** A piece of a head that goes on: nobody may make us wait for what is wrong already. */
-  #gather(piece: string, most: number): void {
-    this.#pieces ??= new HeadPieces();
-    const broken = this.#pieces.isBrokenIn(piece);
-    this.#pieces.add(piece);
-    if (this.#pieces.text.length > most)
-      this.#fail(new GatewayError('upstream_invalid', 'the head of the answer is too long'));
-    else if (broken) this.#fail(new GatewayError('upstream_invalid', 'a bare carriage return or line feed'));
+  onHead(head: ResponseHead, text: string, end: number, chunk: Buffer, from: number): boolean {
+    if (head.status === 101) this.#upgrade(head, chunk, from);
+    else if (head.status >= 200) this.#answer(head, text, end, chunk, from);
+    else {
+      this.#interim(head);
+      return true;
+    }
+    return false;
+  }
+
+  onBadHead(reason: string): void {
+    this.#fail(new GatewayError('upstream_invalid', reason));
   }
 
   onEnd(): void {
@@ -261,6 +238,7 @@ export class Forward implements Exchange, StreamReceiver {
   }
 
   onDrain(): void {
+    this.#arm();
     // Also when all of the body has come: only a connection that is read tells when the client is gone.
     this.#connection.readOn();
   }
@@ -418,7 +396,7 @@ export class Forward implements Exchange, StreamReceiver {
   /** The site went away before its first byte: once more on a fresh connection, where that is safe. */
   #lost(detail: string): void {
     const egress = this.#egress!;
-    const silent = this.#pieces === null && this.#interims === 0;
+    const silent = !this.#heads.begun && this.#interims === 0;
     const again = egress.reused && silent && !this.#head.hasBody && IDEMPOTENT.has(this.#head.method);
     if (!again) {
       this.#fail(new GatewayError('upstream_closed', detail));

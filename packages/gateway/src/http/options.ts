@@ -22,7 +22,7 @@ export const httpLimits = z
     first_byte_ms: ms(30_000, 'Until the first byte of a new connection'),
     head_ms: ms(15_000, 'From the first to the last byte of a request head (408)'),
     keepalive_idle_ms: ms(60_000, 'Idle between two requests of a connection'),
-    body_idle_ms: ms(60_000, 'Without a byte while a body is on its way (408)'),
+    body_idle_ms: ms(60_000, 'Without a byte while a body is on its way (408); one that is taken slowly moves'),
     response_head_ms: ms(60_000, 'Until the head of the answer (504)'),
     tunnel_idle_ms: ms(600_000, 'Without a byte either way in a tunnel'),
     body_bytes: z
