@@ -162,6 +162,7 @@ export const badAnswers: Topic = {
     cut('a chunk line of LF only is cut', '5\nhello\n0\n\n'),
     cut('a trailer with a length is cut', '0\r\nContent-Length: 5\r\n\r\n'),
     cut('a trailer that sets a cookie is cut', '0\r\nSet-Cookie: a=b\r\n\r\n'),
+    cut('a trailer for this hop is cut', '0\r\nProxy-Authentication-Info: a\r\n\r\n'),
     cut('a chunked body that is cut short is not whole for an HTTP/1.0 client either', '5\r\nhello\r\n', {
       client: 'GET http://o.example/ HTTP/1.0\r\nHost: o.example\r\n\r\n',
       reached: got().replace('Via: 1.1', 'Via: 1.0'),

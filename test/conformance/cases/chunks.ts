@@ -85,6 +85,13 @@ export const chunks: Topic = {
     bad('a trailer that changes the host', 'RFC 9110 section 6.5.1', '0\r\nHost: evil.example\r\n\r\n'),
     bad('a trailer with credentials', 'RFC 9110 section 6.5.1', '0\r\nAuthorization: Basic eDp5\r\n\r\n'),
     bad('a trailer with proxy credentials', 'RFC 9110 section 6.5.1', '0\r\nProxy-Authorization: Basic eDp5\r\n\r\n'),
+    bad('a trailer that names a tenant', 'RFC 9110 section 6.5.1', '0\r\nX-Tenant-ID: other\r\n\r\n'),
+    bad('a trailer that says whom it was forwarded for', 'RFC 9110 section 6.5.1', '0\r\nForwarded: for=a\r\n\r\n'),
+    {
+      ...bad('a trailer that Connection names', 'RFC 9110 section 7.6.1', '0\r\nX-Mine: a\r\n\r\n'),
+      client: `${request('POST', 'http://o.example/', 'Transfer-Encoding: chunked', 'Connection: X-Mine')}0\r\nX-Mine: a\r\n\r\n`,
+    },
+    good('a short extension in each of many chunks', E, `${'1;sig=0123456789abcdef\r\na\r\n'.repeat(300)}0\r\n\r\n`),
     { ...bad('extensions without end', E, `1${';abcdefg'.repeat(600)}\r\na\r\n0\r\n\r\n`), cuts: 'none' },
     { ...bad('trailers without end', R, `0\r\n${'A: 0123456789\r\n'.repeat(1200)}\r\n`), cuts: 'none' },
   ],

@@ -1,4 +1,5 @@
 import { ChunkedScanner } from '@arcus/protocol/http1/chunked.ts';
+import type { Fields } from '@arcus/protocol/http1/fields.ts';
 import type { Framing } from '@arcus/protocol/http1/response.ts';
 
 /** Finds where a body ends in the bytes that come: RFC 9112 section 6. Its bytes are looked at, never changed. */
@@ -8,10 +9,9 @@ export class BodyReader {
   #left: number;
   readonly #chunks: ChunkedScanner | null;
 
-  /** `length`: what Content-Length says, for that framing. */
-  constructor(framing: Framing, length: number) {
-    this.#chunks = framing === 'chunked' ? new ChunkedScanner() : null;
-    this.#left = framing === 'length' ? length : Number.MAX_SAFE_INTEGER;
+  constructor(framing: Framing, head: Fields) {
+    this.#chunks = framing === 'chunked' ? new ChunkedScanner(head.named) : null;
+    this.#left = framing === 'length' ? head.contentLength : Number.MAX_SAFE_INTEGER;
   }
 
   /**

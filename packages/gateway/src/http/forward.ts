@@ -64,7 +64,7 @@ export class Forward implements Exchange, StreamReceiver, HeadReceiver {
     this.#head = head;
     this.#authority = authority;
     this.#session = session;
-    this.#request = head.hasBody ? new BodyReader(head.chunked ? 'chunked' : 'length', head.contentLength) : null;
+    this.#request = head.hasBody ? new BodyReader(head.chunked ? 'chunked' : 'length', head) : null;
     this.#requestDone = this.#request === null;
   }
 
@@ -276,7 +276,7 @@ export class Forward implements Exchange, StreamReceiver, HeadReceiver {
     this.#upstreamPersist = head.persistent && this.#framing !== 'close' && !odd;
     // RFC 9112 section 6.1: no Transfer-Encoding to an HTTP/1.0 client, with or without a body behind it.
     this.#unchunk = head.chunked && request.minor === 0;
-    if (this.#framing !== 'none') this.#body = new BodyReader(this.#framing, head.contentLength);
+    if (this.#framing !== 'none') this.#body = new BodyReader(this.#framing, head);
     // An HTTP/1.0 client gets no persistent connection (RFC 9112 section 9.3); a body that still flows ends it too.
     this.#persist =
       request.persistent &&

@@ -57,6 +57,21 @@ describe('a chunked body', () => {
     assert.match(scan('1\r\nab\r\n').fault!, /longer than its size/);
     assert.match(scan(`1;${'a'.repeat(5000)}`).fault!, /extensions/);
     assert.match(scan(`0\r\n${'A: b\r\n'.repeat(5000)}`).fault!, /too long/);
-    assert.match(scan('0\r\nHost: a\r\n').fault!, /not allowed/);
+    for (const name of ['Host', 'VIA', 'Forwarded', 'X-Forwarded-For', 'x-tenant-id', 'Proxy-Authentication-Info'])
+      assert.match(scan(`0\r\n${name}: a\r\n`).fault!, /not allowed/, name);
+  });
+
+  it('may have extensions in each chunk, for some bytes more than it has content', () => {
+    const chunk = (size: number) => `${size.toString(16)};sig=${'a'.repeat(60)}\r\n${'x'.repeat(size)}\r\n`;
+    assert.equal(scan(`${chunk(1).repeat(200)}0\r\n\r\n`).content!.length, 200);
+    assert.equal(scan(`${chunk(1000).repeat(1000)}0\r\n\r\n`).content!.length, 1_000_000);
+    assert.match(scan(chunk(1).repeat(300)).fault!, /extensions/);
+    assert.match(scan(`${chunk(9000)}1;${'a'.repeat(5000)}`).fault!, /extensions/, 'one chunk has its own limit');
+  });
+
+  it('has no trailer that Connection names', () => {
+    const scanner = new ChunkedScanner(new Set(['x-secret']));
+    assert.equal(scanner.scan(Buffer.from('0\r\nX-Secret: a\r\n\r\n'), 0), -1);
+    assert.match(scanner.fault, /not allowed/);
   });
 });

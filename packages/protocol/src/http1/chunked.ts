@@ -24,12 +24,18 @@ const S = {
   done: 16,
 } as const;
 
-/** Bytes of all chunk extensions and of all trailers of one body. */
+/** Bytes of the extensions of one chunk. */
 const MAX_EXTENSION = 4096;
+/** Bytes of all extensions of a body that are more than its content so far: signed uploads have a short one in each chunk. */
+const MAX_EXTENSIONS = 16_384;
+/** Bytes of all trailers of one body. */
 const MAX_TRAILER = 16_384;
 /** Hex digits: up to 2^52, exact in a double. */
 const MAX_DIGITS = 13;
-/** Fields that must not come in a trailer: framing, routing, authentication (RFC 9110 section 6.5.1). */
+/**
+ * Fields that must not come in a trailer: framing, routing, authentication (RFC 9110 section 6.5.1), and what this hop
+ * takes out of heads. Bodies pass as they are, so what may not go on is refused.
+ */
 const FORBIDDEN = new Set([
   'content-length',
   'transfer-encoding',
@@ -50,6 +56,11 @@ const FORBIDDEN = new Set([
   'set-cookie',
   'expect',
   'max-forwards',
+  'proxy-authentication-info',
+  'via',
+  'forwarded',
+  'x-forwarded-for',
+  'x-tenant-id',
 ]);
 
 export class ChunkedScanner {
@@ -63,8 +74,15 @@ export class ChunkedScanner {
   #size = 0;
   #digits = 0;
   #extension = 0;
+  #extensions = 0;
   #trailer = 0;
   #name = '';
+  readonly #named: ReadonlySet<string> | null;
+
+  /** `named`: the fields that `Connection` of the head names, lower case. They are for this hop, also as trailers. */
+  constructor(named: ReadonlySet<string> | null = null) {
+    this.#named = named;
+  }
 
   /**
    * Reads `chunk` from `at`; answers the index behind the last byte that belongs to the body (`chunk.length` unless
@@ -104,13 +122,15 @@ export class ChunkedScanner {
         case S.extValueMore:
         case S.extQuoted:
         case S.extAfter:
-          if (++this.#extension > MAX_EXTENSION) return this.#broken('chunk extensions that are too long');
+          if (++this.#extension > MAX_EXTENSION || ++this.#extensions > MAX_EXTENSIONS + this.content)
+            return this.#broken('chunk extensions that are too long');
           state = extension(state, c);
           if (state < 0) return this.#broken('a character that is not allowed in a chunk extension');
           break;
         case S.sizeLf:
           if (c !== 10) return this.#broken('a bare carriage return after a chunk size');
           this.#digits = 0;
+          this.#extension = 0;
           state = this.#size === 0 ? S.trailer : S.data;
           break;
         case S.dataCr:
@@ -132,7 +152,9 @@ export class ChunkedScanner {
         case S.name:
           if (++this.#trailer > MAX_TRAILER) return this.#broken('trailers that are too long');
           if (c === 58) {
-            if (FORBIDDEN.has(this.#name.toLowerCase())) return this.#broken(`a trailer field that is not allowed`);
+            const name = this.#name.toLowerCase();
+            if (FORBIDDEN.has(name) || this.#named?.has(name))
+              return this.#broken('a trailer field that is not allowed');
             state = S.value;
           } else if (TOKEN[c] === 1) this.#name += String.fromCharCode(c);
           else return this.#broken('a trailer line that is not a header field');

@@ -38,6 +38,8 @@ export class Fields {
   keepAliveTimeout = -1;
   /** Value of Upgrade when `Connection` names it too, else ''. */
   upgrade = '';
+  /** What `Connection` names beside options that are known, lower case; null when there is nothing. */
+  named: ReadonlySet<string> | null = null;
   expect = '';
   via = '';
   /** Of a TRACE or OPTIONS request only: for others it says nothing, and is kept as it is. -1 when there is none. */
@@ -311,6 +313,7 @@ function readConnection(out: Fields, connection: string, upgrade: string): Refus
     }
   }
   if (named) {
+    out.named = named;
     let kept = '';
     for (let at = 0; at < out.kept.length; ) {
       const next = out.kept.indexOf('\r\n', at) + 2;
