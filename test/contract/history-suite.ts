@@ -146,6 +146,30 @@ export function historySuite(database: string, newDatabase: NewDatabase): void {
       assert.equal((await api.call('POST', `${base}/rollback`, { body: { version: 77 } })).status, 404);
     });
 
+    test('a rollback whose transaction runs twice owns what it names, also what was let go in between', async (t) => {
+      const api = await open(t);
+      ok(await api.call('PUT', `${base}/config`, { body: {}, match: '*' }));
+      const blobsOf = async (version: number) =>
+        (await api.store.getManifest('acme', version))!.sections.flatMap((section) => section.blobs);
+      const kept = await blobsOf(2);
+      const write = api.db.write.bind(api.db);
+      let attempts = 0;
+      t.mock.method(api.db, 'write', (work: Parameters<typeof write>[0]) =>
+        write(async (tx) => {
+          const given = { tenant_id: 'acme', sha256: { notIn: kept } };
+          if (++attempts === 2) await tx.blobOwner.deleteMany({ where: given });
+          const done = await work(tx);
+          if (attempts === 1) throw Object.assign(new Error('write conflict'), { code: 'P2034' });
+          return done;
+        }),
+      );
+      ok(await api.call('POST', `${base}/rollback`, { body: { version: 1 } }));
+      assert.ok(attempts >= 2);
+      const owned = await api.db.client.blobOwner.findMany({ where: { tenant_id: 'acme' } });
+      const names = new Set([...kept, ...(await blobsOf(3))]);
+      assert.deepEqual(owned.map((row) => row.sha256).sort(), [...names].sort());
+    });
+
     test('a rollback does not lift a suspension, and is refused when the old config has faults today', async (t) => {
       const api = await open(t);
       const [server] = (await api.call('GET', `${base}/servers`)).body.items;

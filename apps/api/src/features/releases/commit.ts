@@ -34,8 +34,16 @@ export interface Planned {
  * when another tenant took an address meanwhile.
  */
 export async function commit(db: Db, planned: Planned): Promise<void> {
-  if (!isPlain(planned)) await db.write((tx) => writeAll(db, tx, planned));
-  else if (!(await db.batch(() => plainStatements(db, planned)))) throw new Moved();
+  if (isPlain(planned)) {
+    if (!(await db.batch(() => plainStatements(db, planned)))) throw new Moved();
+    return;
+  }
+  const fresh = new Map(planned.made?.fresh);
+  await db.write((tx) => {
+    // It may run again: what its first run found there may be gone.
+    for (const [name, body] of fresh) planned.made!.fresh.set(name, body);
+    return writeAll(db, tx, planned);
+  });
 }
 
 /** Does it ask the database nothing, and change nothing of the tenant but its counters? Nearly all changes do so. */
