@@ -22,7 +22,7 @@ import type { Orders } from './watch.ts';
 /** Documents from here on go through a lane of their own, so that no small one waits behind them. */
 const LARGE = 256 * 1024;
 /** A compile that takes longer goes on beside the next one, ms. */
-const OVERTIME = 50;
+const OVERTIME = 10;
 /** So many tenants at once are being taken from one release to the next; more wait with those who know them. */
 const AT_ONCE = 64;
 const MOST_ISSUES = 100;

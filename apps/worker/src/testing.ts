@@ -6,7 +6,7 @@ import type { ConfigStore } from '@arcus/control/store.ts';
 import { publishRelease, testKeys } from '@arcus/testkit/keys.ts';
 import { freePort } from '@arcus/testkit/port.ts';
 import { until } from '@arcus/testkit/until.ts';
-import pino from 'pino';
+import pino, { type Logger } from 'pino';
 import { startWorker, type Worker } from './app.ts';
 import { readWorkerEnv } from './env.ts';
 
@@ -80,6 +80,7 @@ export async function workerOn(
   store: ConfigStore,
   data: string,
   env: Record<string, string> = {},
+  log: Logger = pino({ level: process.env.ARCUS_LOG_LEVEL ?? 'silent' }),
 ): Promise<Worker & { get(path: string): Promise<Response> }> {
   const worker = await startWorker(
     readWorkerEnv({
@@ -92,7 +93,7 @@ export async function workerOn(
       ARCUS_DRAIN_SECONDS: '5',
       ...env,
     }),
-    { store, log: pino({ level: process.env.ARCUS_LOG_LEVEL ?? 'silent' }) },
+    { store, log },
   );
   return { ...worker, get: (path) => fetch(`http://${worker.admin}${path}`) };
 }

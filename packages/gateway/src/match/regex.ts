@@ -1,4 +1,8 @@
 import { RE2JS } from 're2js';
+import { regexSize } from './regex-size.ts';
+
+/** Parts of an expression with its repetitions written out: to compile so many takes a few milliseconds. */
+export const MAX_REGEX = 2000;
 
 /** Hosts whose result is remembered, per list. */
 const REMEMBERED = 4096;
@@ -8,6 +12,10 @@ const REMEMBERED = 4096;
  * a sentence that says what is wrong.
  */
 export function compileRegex(pattern: string): RE2JS {
+  const size = regexSize(pattern);
+  if (size > MAX_REGEX) {
+    throw new Error(`too large: with its repetitions written out it has ${size} parts, ${MAX_REGEX} are the most`);
+  }
   try {
     return RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
   } catch (error) {
