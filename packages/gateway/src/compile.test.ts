@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { check, listenConflict } from './check.ts';
+import { check, examine, listenConflict } from './check.ts';
 import { compile, compileSliced } from './compile.ts';
 import { type ConfigInput, parseConfig } from './config.ts';
 import { FaultError } from './fault.ts';
@@ -252,4 +252,34 @@ describe('listen addresses', () => {
     assert.ok(!listenConflict(at('127.0.0.1'), at('127.0.0.1', 81)));
     assert.ok(!listenConflict(at('0.0.0.0'), at('::1')));
   });
+});
+
+it('says all that is wrong with an object, also what only a look into a text shows', () => {
+  const { faults } = examine(
+    {
+      escapers: [
+        { name: 'a', type: 'direct_fixed', egress_allow: [{ network: 'x' }], bind_ip: ['1.2.3.4', 'yy'], nonsense: 1 },
+        { name: 'b', type: 'proxy_http', proxy_addr: 'no port', connect_timeout_ms: 1 },
+      ],
+      policies: [
+        {
+          ...{ name: 'p', type: 'time_restriction', action: 'allow', time_zone: 'Mars/Olympus' },
+          windows: [{ days: ['mon'], from: '8', to: '24:00' }],
+        },
+        { name: 'q', type: 'ip_filter', allow: ['10.0.0.0/33'], default: 'maybe' },
+      ],
+    },
+    'acme',
+  );
+  assert.deepEqual(faults.map(({ pointer, code }) => `${pointer} ${code}`).sort(), [
+    '/escapers/0/bind_ip/1 bad_ip',
+    '/escapers/0/egress_allow/0/network bad_cidr',
+    '/escapers/0/nonsense unknown_key',
+    '/escapers/1/connect_timeout_ms too_small',
+    '/escapers/1/proxy_addr bad_address',
+    '/policies/0/time_zone bad_time_zone',
+    '/policies/0/windows/0/from invalid_format',
+    '/policies/1/allow/0 bad_cidr',
+    '/policies/1/default invalid_value',
+  ]);
 });

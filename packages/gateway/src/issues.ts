@@ -38,7 +38,7 @@ function fromIssue(issue: Issue, base: readonly PropertyKey[], input: unknown): 
   return [
     {
       pointer: pointer(...path),
-      code: missing ? 'required' : issue.code === 'custom' ? 'invalid_value' : issue.code,
+      code: missing ? 'required' : issue.code === 'custom' ? (issue.params?.code ?? 'invalid_value') : issue.code,
       message: missing ? 'is required' : plainly(issue),
     },
   ];

@@ -1,16 +1,18 @@
 import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
-import { type Fault, pointer } from '../fault.ts';
 import { type BuildContext, Name, type Ref, type Resolver, type ResolveStrategy } from '../kind.ts';
 import { parseIp } from '../match/ip.ts';
+import { meaning } from '../refine.ts';
 import { SystemResolver } from '../resolvers/system.ts';
 import type { TcpStream } from '../tcp-stream.ts';
 import { dial, MAX_ATTEMPTS } from '../upstream/dial.ts';
 import { poolConfig } from '../upstream/pool.ts';
-import { checkEgressAllow, EgressGuard, egressAllow } from './guard.ts';
+import { EgressGuard, egressAllow } from './guard.ts';
 
-const IpText = z.string().min(2).max(45);
+const IpText = meaning(z.string().min(2).max(45), 'bad_ip', (ip) =>
+  parseIp(ip) === null ? `"${ip}" is not an IP address` : null,
+);
 
 /** Fields of every escaper that opens connections itself. */
 export const dialFields = {
@@ -42,17 +44,6 @@ export interface DialConfig {
 
 export const dialRefs = (config: DialConfig): Ref[] =>
   config.resolver === undefined ? [] : [{ family: 'resolvers', name: config.resolver, pointer: '/resolver' }];
-
-export function* checkDial(config: DialConfig): Generator<Fault> {
-  yield* checkEgressAllow(config.egress_allow);
-  const many = Array.isArray(config.bind_ip);
-  for (const [i, ip] of listOf(config.bind_ip).entries()) {
-    if (parseIp(ip) === null) {
-      const at = many ? pointer('bind_ip', i) : '/bind_ip';
-      yield { pointer: at, code: 'bad_ip', message: `"${ip}" is not an IP address` };
-    }
-  }
-}
 
 const listOf = (value: string | readonly string[] | undefined): readonly string[] =>
   value === undefined ? [] : typeof value === 'string' ? [value] : value;

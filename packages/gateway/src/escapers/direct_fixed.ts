@@ -1,7 +1,7 @@
 import { type BuildContext, defineEscaper, type Egress, type Escaper, type Target } from '../kind.ts';
 import type { Session } from '../session.ts';
 import { type PoolSettings, tunnelEgress, UpstreamPool } from '../upstream/pool.ts';
-import { checkDial, type DialConfig, Dialer, dialFields, dialRefs, peerOf } from './dialer.ts';
+import { type DialConfig, Dialer, dialFields, dialRefs, peerOf } from './dialer.ts';
 
 class DirectFixed implements Escaper {
   readonly name: string;
@@ -68,6 +68,5 @@ export const directFixed = defineEscaper({
     },
   ],
   refs: dialRefs,
-  check: checkDial,
   create: (config, ctx) => new DirectFixed(config, ctx),
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { type Fault, pointer } from '../fault.ts';
-import { embeddedIpv4, type Ip, PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
+import { cidrFault, embeddedIpv4, type Ip, PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
+import { meaning } from '../refine.ts';
 
 /**
  * The egress guard: which IP addresses may be dialled. It sees addresses after resolution, never names, and what it
@@ -9,7 +9,9 @@ import { embeddedIpv4, type Ip, PrefixTable, parseCidr, parseIp } from '../match
 export const egressAllow = z
   .array(
     z.strictObject({
-      network: z.string().min(1).max(64).describe('IP network, such as 10.1.0.0/16, or one address'),
+      network: meaning(z.string().min(1).max(64), 'bad_cidr', cidrFault).describe(
+        'IP network, such as 10.1.0.0/16, or one address',
+      ),
       ports: z.array(z.int().min(1).max(65535)).min(1).max(1000).optional().describe('Only these ports; all if absent'),
     }),
   )
@@ -118,20 +120,5 @@ export class EgressGuard {
   /** Those of `addresses` that may be dialled, in order. */
   filter(addresses: readonly string[], port: number): string[] {
     return addresses.filter((address) => this.refuses(address, port) === null);
-  }
-}
-
-/** Faults of an `egress_allow` field. */
-export function* checkEgressAllow(allow: EgressAllow): Generator<Fault> {
-  for (let i = 0; i < allow.length; i++) {
-    try {
-      parseCidr(allow[i]!.network);
-    } catch (error) {
-      yield {
-        pointer: pointer('egress_allow', i, 'network'),
-        code: 'bad_cidr',
-        message: (error as Error).message,
-      };
-    }
   }
 }

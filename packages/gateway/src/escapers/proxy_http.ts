@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import type { Fault } from '../fault.ts';
 import { type BuildContext, defineEscaper, type Egress, type Escaper, secret, type Target } from '../kind.ts';
+import { meaning } from '../refine.ts';
 import type { Session } from '../session.ts';
 import type { TcpStream } from '../tcp-stream.ts';
 import { type PoolSettings, tunnelEgress, UpstreamPool } from '../upstream/pool.ts';
 import { openTunnel } from './connect_reply.ts';
-import { checkDial, type DialConfig, Dialer, dialFields, dialRefs, peerOf } from './dialer.ts';
+import { type DialConfig, Dialer, dialFields, dialRefs, peerOf } from './dialer.ts';
 
 /** `host:port` of the next proxy; null when it is none. */
 function parseProxy(text: string): Authority | null {
@@ -96,7 +97,9 @@ export const proxyHttp = defineEscaper({
     "at the next proxy's address and at targets that are IP addresses; names are resolved by the next proxy",
   config: {
     ...dialFields,
-    proxy_addr: z.string().min(3).max(262).describe('Host and port of the next proxy, such as proxy.example:3128'),
+    proxy_addr: meaning(z.string().min(3).max(262), 'bad_address', (text) =>
+      parseProxy(text) === null ? 'must be host:port, such as proxy.example:3128' : null,
+    ).describe('Host and port of the next proxy, such as proxy.example:3128'),
     proxy_username: z
       .string()
       .min(1)
@@ -119,10 +122,6 @@ export const proxyHttp = defineEscaper({
   ],
   refs: dialRefs,
   *check(config): Generator<Fault> {
-    yield* checkDial(config);
-    if (parseProxy(config.proxy_addr) === null) {
-      yield { pointer: '/proxy_addr', code: 'bad_address', message: 'must be host:port, such as proxy.example:3128' };
-    }
     if (config.proxy_password !== undefined && config.proxy_username === undefined) {
       yield { pointer: '/proxy_password', code: 'incomplete', message: 'a password needs proxy_username too' };
     }

@@ -57,6 +57,16 @@ export function formatIpv4(ip: number): string {
   return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}`;
 }
 
+/** Text of an IP network: why it is none, or null. */
+export function cidrFault(text: string): string | null {
+  try {
+    parseCidr(text);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
 /** One spelling for each address (RFC 5952); IPv4-mapped IPv6 as IPv4. Null when it is none. */
 export function canonicalIp(text: string): string | null {
   const ip = parseIp(text);

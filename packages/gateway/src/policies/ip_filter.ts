@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
 import { definePolicy, type Policy, type Verdict } from '../kind.ts';
-import { PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
+import { cidrFault, PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
+import { meaning } from '../refine.ts';
 import type { Session } from '../session.ts';
 import { policyFields } from './common.ts';
 
@@ -49,7 +50,7 @@ class IpFilter implements Policy {
   }
 }
 
-const Network = z.string().min(2).max(64);
+const Network = meaning(z.string().min(2).max(64), 'bad_cidr', cidrFault);
 
 export const ipFilter = definePolicy({
   type: 'ip_filter',
@@ -75,14 +76,10 @@ export const ipFilter = definePolicy({
     const seen = new PrefixTable<'allow' | 'deny'>();
     for (const list of ['allow', 'deny'] as const) {
       for (const [i, network] of config[list].entries()) {
-        try {
-          const other = seen.add(parseCidr(network), list);
-          if (other !== undefined && other !== list) {
-            const message = `"${network}" is in ${other} too`;
-            yield { pointer: pointer(list, i), code: 'duplicate_rule', message };
-          }
-        } catch (error) {
-          yield { pointer: pointer(list, i), code: 'bad_cidr', message: (error as Error).message };
+        const other = seen.add(parseCidr(network), list);
+        if (other !== undefined && other !== list) {
+          const message = `"${network}" is in ${other} too`;
+          yield { pointer: pointer(list, i), code: 'duplicate_rule', message };
         }
       }
     }

@@ -1,23 +1,29 @@
 import { z } from 'zod';
-import { type Fault, pointer } from '../fault.ts';
 import { definePolicy, type Policy, type Verdict } from '../kind.ts';
+import { meaning } from '../refine.ts';
 import type { Session } from '../session.ts';
 import { policyFields } from './common.ts';
 
 const days = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
 type Day = (typeof days)[number];
 
-const Window = z.strictObject({
-  days: z.array(z.enum(days)).min(1).max(7).describe('Days on which the window begins'),
-  from: z
-    .string()
-    .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be HH:MM, 00:00 to 23:59')
-    .describe('First minute, HH:MM on the wall clock of the zone'),
-  to: z
-    .string()
-    .regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, 'must be HH:MM, 00:00 to 24:00')
-    .describe('First minute that is outside again; a time before "from" is on the next day'),
-});
+const Window = z
+  .strictObject({
+    days: z.array(z.enum(days)).min(1).max(7).describe('Days on which the window begins'),
+    from: z
+      .string()
+      .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be HH:MM, 00:00 to 23:59')
+      .describe('First minute, HH:MM on the wall clock of the zone'),
+    to: z
+      .string()
+      .regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, 'must be HH:MM, 00:00 to 24:00')
+      .describe('First minute that is outside again; a time before "from" is on the next day'),
+  })
+  .superRefine(({ from, to }, ctx) => {
+    if (from !== to) return;
+    const message = 'the window is empty; a whole day is from 00:00 to 24:00';
+    ctx.addIssue({ code: 'custom', path: ['to'], message, params: { code: 'empty_window' } });
+  });
 type Window = z.output<typeof Window>;
 
 const minutes = (text: string): number => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
@@ -104,7 +110,10 @@ export const timeRestriction = definePolicy({
   config: {
     ...policyFields,
     windows: z.array(Window).min(1).max(100).describe('Times by the wall clock'),
-    time_zone: z.string().min(1).max(64).describe('IANA time zone, such as Europe/Berlin'),
+    // An offset such as "+02:00" is no zone: it knows no daylight saving time.
+    time_zone: meaning(z.string().min(1).max(64), 'bad_time_zone', (name) =>
+      isZone(name) ? null : `"${name}" is not an IANA time zone`,
+    ).describe('IANA time zone, such as Europe/Berlin'),
     action: z.enum(['allow', 'block']).describe('allow: only inside the windows; block: not inside them'),
   },
   examples: [
@@ -123,19 +132,6 @@ export const timeRestriction = definePolicy({
       action: 'block',
     },
   ],
-  *check(config): Generator<Fault> {
-    // An offset such as "+02:00" is no zone: it knows no daylight saving time.
-    if (!isZone(config.time_zone)) {
-      const message = `"${config.time_zone}" is not an IANA time zone`;
-      yield { pointer: '/time_zone', code: 'bad_time_zone', message };
-    }
-    for (const [i, w] of config.windows.entries()) {
-      if (w.from === w.to) {
-        const message = 'the window is empty; a whole day is from 00:00 to 24:00';
-        yield { pointer: pointer('windows', i, 'to'), code: 'empty_window', message };
-      }
-    }
-  },
   create: (config, ctx) => new TimeRestriction(config, ctx.services.now),
 });
 
