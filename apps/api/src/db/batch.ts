@@ -1,4 +1,5 @@
 /** Statements of one transaction that are sent without waiting for one another: one round trip for all of them. */
+import { slices } from '@arcus/control/canonical.ts';
 import type { Connection, Pool } from 'mariadb';
 import type { Prisma } from './generated/mysql/client.ts';
 
@@ -52,8 +53,10 @@ async function end(connection: Connection, commit: boolean): Promise<void> {
 
 async function send(connection: Connection, statements: Iterable<Prisma.Sql>): Promise<boolean> {
   const sent: Promise<number>[] = [];
+  const breathe = slices();
   let answered = 0;
   for (const statement of statements) {
+    await breathe();
     if (sent.length - answered === AHEAD) {
       const found = await sent[answered];
       if (answered++ === 0 && found !== 1) break;

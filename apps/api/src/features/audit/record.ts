@@ -1,4 +1,5 @@
 import type { AnyObject, Config } from '@arcus/gateway/config.ts';
+import { changed } from '@arcus/gateway/window.ts';
 import { Prisma, type Tx } from '../../db/open.ts';
 import { find, findUser, objectsOf } from '../releases/document.ts';
 import { type RowChanges, withoutUsers } from '../releases/rows.ts';
@@ -56,8 +57,8 @@ export function auditConfig(old: Config, next: Config, changes: RowChanges): { b
   ].slice(0, SHOWN)) {
     const key = `${family}/${name}`;
     const [a, b] = [find(objectsOf(old, family), name), find(objectsOf(next, family), name)];
-    if (a) before[key] = shown(a);
-    if (b) after[key] = shown(b);
+    if (a) before[key] = shown(a, b);
+    if (b) after[key] = shown(b, a);
   }
   for (const name of [...users.removed, ...users.put.map((put) => put.user.name)].slice(0, SHOWN)) {
     const [a, b] = [findUser(old, name), findUser(next, name)];
@@ -71,4 +72,23 @@ export function auditConfig(old: Config, next: Config, changes: RowChanges): { b
   return { before, after };
 }
 
-const shown = (object: AnyObject): unknown => withoutUsers(object);
+/** Lists with more items are shown where they differ. */
+const LONG = 1000;
+
+function shown(object: AnyObject, other: AnyObject | undefined): unknown {
+  const fields = Object.entries(withoutUsers(object)).map(([key, value]) => {
+    if (!Array.isArray(value) || value.length <= LONG) return [key, value];
+    const old = (other as unknown as Record<string, unknown> | undefined)?.[key];
+    return [key, partOf(value, Array.isArray(old) ? old : [])];
+  });
+  return Object.fromEntries(fields);
+}
+
+/** The items of a long list that are not in the other one, which shares the same; how many there are beside them. */
+function partOf(list: readonly unknown[], other: readonly unknown[]): unknown[] {
+  const { from, after } = changed(other, list);
+  const end = Math.min(after, from + SHOWN);
+  const items = list.slice(from, end);
+  const note = (count: number) => (count > 0 ? [`… ${count} items`] : []);
+  return [...note(from), ...items, ...note(list.length - end)];
+}

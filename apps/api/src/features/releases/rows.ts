@@ -11,7 +11,13 @@ import { diffing } from './share.ts';
 /** What a write does to the rows of a tenant. */
 export interface RowChanges {
   resources: {
-    put: { family: Family; object: AnyObject; created: boolean }[];
+    put: {
+      family: Family;
+      object: AnyObject;
+      /** Its row's JSON; a user group's has no users, which are rows of their own. */
+      json: string;
+      created: boolean;
+    }[];
     removed: { family: Family; name: string }[];
   };
   users: { put: { group: string; user: StaticUser; created: boolean }[]; removed: string[] };
@@ -36,10 +42,14 @@ export function* changingRows(old: Config, next: Config): Steps<RowChanges> {
     const diff = yield* diffing(objectsOf(old, family), objectsOf(next, family));
     for (const { before, after } of diff.put) {
       const users = yield* diffing(usersOf(before), usersOf(after));
-      for (const put of users.put) changes.users.put.push({ group: after.name, user: put.after, created: !put.before });
+      for (const [i, put] of users.put.entries()) {
+        changes.users.put.push({ group: after.name, user: put.after, created: !put.before });
+        if (i % PAUSE === PAUSE - 1) yield;
+      }
       for (const removed of users.removed) changes.users.removed.push(removed.name);
       if (before && usersOnly(before, after)) continue;
-      changes.resources.put.push({ family, object: after, created: !before });
+      const json = yield* stringifying(withoutUsers(after));
+      changes.resources.put.push({ family, object: after, json, created: !before });
     }
     for (const object of diff.removed) {
       changes.resources.removed.push({ family, name: object.name });
@@ -53,6 +63,28 @@ export function* changingRows(old: Config, next: Config): Steps<RowChanges> {
     changes.users.removed = [...gone];
   }
   return changes;
+}
+
+/** Items handled between two pauses. */
+const PAUSE = 2048;
+
+/** As JSON.stringify: long lists in parts. */
+function* stringifying(object: object): Steps<string> {
+  const fields: string[] = [];
+  for (const [key, value] of Object.entries(object)) {
+    if (value === undefined) continue;
+    let json: string;
+    if (Array.isArray(value) && value.length > PAUSE) {
+      const parts: string[] = [];
+      for (let from = 0; from < value.length; from += PAUSE) {
+        parts.push(JSON.stringify(value.slice(from, from + PAUSE)).slice(1, -1));
+        yield;
+      }
+      json = `[${parts.join(',')}]`;
+    } else json = JSON.stringify(value);
+    fields.push(`${JSON.stringify(key)}:${json}`);
+  }
+  return `{${fields.join(',')}}`;
 }
 
 const usersOf = (object: AnyObject | undefined): readonly StaticUser[] =>
@@ -92,19 +124,18 @@ export function* rowStatements(
     resources.put.filter((put) => put.created),
     CHUNK,
   )) {
-    const rows = part.map(({ family, object }) => {
+    const rows = part.map(({ family, object, json }) => {
       const { name, type, enabled } = object;
-      const config = JSON.stringify(withoutUsers(object));
-      return Prisma.sql`(${tenant_id}, ${family}, ${name}, ${type}, ${enabled ? 1 : 0}, ${config}, ${revision}, ${at}, ${at})`;
+      return Prisma.sql`(${tenant_id}, ${family}, ${name}, ${type}, ${enabled ? 1 : 0}, ${json}, ${revision}, ${at}, ${at})`;
     });
     yield Prisma.sql`INSERT INTO resources
       (tenant_id, family, name, type, enabled, config, revision, created_at, updated_at) VALUES ${Prisma.join(rows)}`;
   }
-  for (const { family, object, created } of resources.put) {
+  for (const { family, object, json, created } of resources.put) {
     if (created) continue;
     const { name, type, enabled } = object;
     yield Prisma.sql`UPDATE resources
-      SET type = ${type}, enabled = ${enabled ? 1 : 0}, config = ${JSON.stringify(withoutUsers(object))},
+      SET type = ${type}, enabled = ${enabled ? 1 : 0}, config = ${json},
           revision = ${revision}, updated_at = ${at}
       WHERE tenant_id = ${tenant_id} AND family = ${family} AND name = ${name}`;
   }

@@ -15,6 +15,8 @@ interface Named {
 
 /** Items handled between two pauses. */
 const PAUSE = 2048;
+/** Lists of so many items are compared item by item. */
+const LONG = 256;
 
 /** `next` in canonical order, with everything that equals its counterpart in `old` taken from there. */
 export const share = (old: Config, next: Config): Config => run(sharing(old, next));
@@ -31,7 +33,10 @@ export function* sharing(old: Config, next: Config): Steps<Config> {
 }
 
 function* sharingObject(before: AnyObject | undefined, object: AnyObject): Steps<AnyObject> {
-  if (!holdsUsers(object)) return (yield* comparing(before, object)) ? before! : object;
+  if (!holdsUsers(object)) {
+    const shared = before ? yield* sharingFields(before, object) : object;
+    return (yield* comparing(before, shared)) ? before! : shared;
+  }
   const old = before && holdsUsers(before) ? before.static_users : [];
   const users = yield* sharingList(old, object.static_users, function* (a, b) {
     return (yield* comparing(a, b)) ? a! : b;
@@ -39,6 +44,29 @@ function* sharingObject(before: AnyObject | undefined, object: AnyObject): Steps
   // The rest is compared without the users: they are many.
   const same = users === old && (yield* comparing({ ...before, static_users: 0 }, { ...object, static_users: 0 }));
   return same ? before! : ({ ...object, static_users: users } as WithUsers);
+}
+
+/** `object` with the items of its long lists that are as before, up to and behind what differs. */
+function* sharingFields(before: AnyObject, object: AnyObject): Steps<AnyObject> {
+  let shared = object;
+  for (const [key, list] of Object.entries(object)) {
+    const old = (before as unknown as Record<string, unknown>)[key];
+    if (!Array.isArray(list) || !Array.isArray(old) || list === old || list.length < LONG) continue;
+    const most = Math.min(old.length, list.length);
+    let from = 0;
+    for (; from < most && (yield* comparing(old[from], list[from])); from++) if (from % PAUSE === PAUSE - 1) yield;
+    let same = 0;
+    for (; same < most - from && (yield* comparing(old.at(-1 - same), list.at(-1 - same))); same++) {
+      if (same % PAUSE === PAUSE - 1) yield;
+    }
+    const differs = list.slice(from, list.length - same);
+    const items =
+      from === old.length && from === list.length
+        ? old
+        : old.slice(0, from).concat(differs, old.slice(old.length - same));
+    shared = { ...shared, [key]: items };
+  }
+  return shared;
 }
 
 /** `next` by name, each item as `item` makes it of its counterpart and itself; `old` itself when nothing differs. */
