@@ -21,7 +21,7 @@ export const Manifest = z.strictObject({
   tenant: z.string().regex(TENANT_ID),
   version: Version,
   sections: z.array(Section),
-  /** SHA-256 of the canonical JSON of `sections`: equal documents have equal ones. */
+  /** SHA-256 of the canonical JSON of `sections`: documents that differ have different ones. */
   checksum: Sha256,
   author: z.string().max(255),
   message: z.string().max(1024),

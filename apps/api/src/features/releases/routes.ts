@@ -19,7 +19,9 @@ const Release = z
     state: z
       .enum(['pending', 'published', 'superseded', 'held'])
       .describe('superseded: a newer one was published before this one was; held: not published yet'),
-    checksum: z.string().describe('SHA-256 over the hashes of the document’s parts: equal documents have equal ones'),
+    checksum: z
+      .string()
+      .describe('SHA-256 over the hashes of the document’s parts: documents that differ have different ones'),
     author: z.string(),
     message: z.string(),
     added: z.int().describe('Objects and users that came with it'),
