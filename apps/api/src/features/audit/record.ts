@@ -73,7 +73,7 @@ export function auditConfig(old: Config, next: Config, changes: RowChanges): { b
 }
 
 /** Lists with more items are shown where they differ. */
-const LONG = 1000;
+const LONG = 50;
 
 function shown(object: AnyObject, other: AnyObject | undefined): unknown {
   const fields = Object.entries(withoutUsers(object)).map(([key, value]) => {

@@ -15,8 +15,8 @@ const AuditEvent = z
     actor: z.string().describe('Name of the token'),
     action: z.string(),
     target: z.string(),
-    before: z.unknown().describe('What it was, without secrets'),
-    after: z.unknown().describe('What it became, without secrets'),
+    before: z.unknown().describe('What it was, without secrets; of a list of more than 50 items the part that differs'),
+    after: z.unknown().describe('What it became, as before'),
     version: z.int().nullable().describe('The release that holds the change'),
     request_id: z.string(),
   })

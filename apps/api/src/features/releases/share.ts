@@ -16,7 +16,7 @@ interface Named {
 /** Items handled between two pauses. */
 const PAUSE = 2048;
 /** Lists of so many items are compared item by item. */
-const LONG = 256;
+const LONG = 32;
 
 /** `next` in canonical order, with everything that equals its counterpart in `old` taken from there. */
 export const share = (old: Config, next: Config): Config => run(sharing(old, next));
