@@ -21,6 +21,7 @@ const headers = {
   Location: header('Where it is'),
   'Arcus-Release': header('Version of the release that holds the write'),
   'Arcus-Release-State': header('published, pending, held or acked, as `state` of a release'),
+  'Arcus-Rollout': header('Id of the rollout that began, if ?rollout= asked for one'),
 };
 type HeaderName = keyof typeof headers;
 
@@ -62,6 +63,7 @@ export function withConventions<D>(description: D): D {
       operation.operationId = operationId(method, path);
       const writes = method !== 'get';
       const makesRelease = writes && operation.parameters?.some(({ name }) => name === 'wait');
+      const rollsOut = writes && operation.parameters?.some(({ name }) => name === 'rollout');
       const changes = tagged(path) && (method === 'put' || method === 'delete');
       for (const [status, response] of Object.entries(operation.responses)) {
         if (!status.startsWith('2')) continue;
@@ -69,6 +71,7 @@ export function withConventions<D>(description: D): D {
           ...(tagged(path) && method !== 'delete' ? (['ETag'] as const) : []),
           ...(isList && method === 'post' ? (['ETag', 'Location'] as const) : []),
           ...(makesRelease ? (['Arcus-Release', 'Arcus-Release-State'] as const) : []),
+          ...(rollsOut ? (['Arcus-Rollout'] as const) : []),
         ];
         if (names.length > 0) {
           response.headers = Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
