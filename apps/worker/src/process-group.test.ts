@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { createSealer } from '@arcus/control/seal.ts';
 import { freePort } from '@arcus/testkit/port.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 import { until, within } from '@arcus/testkit/until.ts';
@@ -53,12 +55,20 @@ test('an address of another worker on this machine is refused, though the kernel
 });
 
 test('a process that dies is replaced, and the tunnels of the other live on', async (t) => {
-  const { store, tunnel, pids, ask, output, metrics } = await setUp(t);
+  const { store, tunnel, pids, ask, events, metrics } = await setUp(t);
   const tunnels = await Promise.all(Array.from({ length: 16 }, () => tunnel()));
-  const [first] = pids();
+  const [first, second] = pids();
   process.kill(first!, 'SIGKILL');
   await until(() => pids().length === 3);
-  assert.match(output(), /"signal":"SIGKILL".*a process of the worker died/);
+  // At once: only one that dies soon after its start again has to wait.
+  const [death, successor, ...more] = events().slice(2);
+  assert.deepEqual(
+    [death?.msg, death?.pid, death?.signal, death?.restart_in_ms],
+    ['a process of the worker died and is replaced', first, 'SIGKILL', 0],
+  );
+  assert.deepEqual([successor?.msg, successor?.process], ['a process of the worker started', death?.process]);
+  assert.deepEqual(more, [], 'the other one noticed nothing');
+  process.kill(second!, 0);
   await until(async () => /^arcus_listeners\{process="0"\} 1$/m.test(await metrics()));
   assert.equal(await ask(), 200);
   const alive = tunnels.filter((one) => one.isOpen);
@@ -87,6 +97,46 @@ test('a stop lets tunnels end, and a second one does not wait', async (t) => {
     [true],
     'it said goodbye',
   );
+});
+
+test('a tunnel that is open when the drain time is over is cut, and the worker exits', async (t) => {
+  const { main, exited, tunnel } = await setUp(t, { env: { ARCUS_DRAIN_SECONDS: '1' } });
+  const open = await tunnel();
+  main.kill('SIGTERM');
+  assert.equal(await open.closed(), 'reset');
+  const [code] = await within(exited, 'the worker exits');
+  assert.equal(code, 0, 'by itself, not killed for its patience');
+});
+
+test('a release that one process cannot run is refused by the worker, with the reason, and the other runs it', async (t) => {
+  const [key, other] = [randomBytes(32), randomBytes(32).toString('base64')];
+  const folder = tempDir('preload');
+  t.after(() => folder.close());
+  // As if the key had changed on the disk between the starts of the two.
+  const preload = join(folder.path, 'preload.mjs');
+  writeFileSync(preload, `if (process.env.ARCUS_PROCESS === '1') process.env.ARCUS_SECRET_KEY = '${other}';`);
+  const { store, port, ask, metrics } = await setUp(t, {
+    env: { ARCUS_SECRET_KEY: key.toString('base64'), NODE_OPTIONS: `--import=${pathToFileURL(preload)}` },
+  });
+  const parent = {
+    name: 'parent',
+    type: 'proxy_http',
+    proxy_addr: '127.0.0.1:1',
+    proxy_username: 'arcus',
+    proxy_password: createSealer(key).seal('secret', 'acme/escapers/parent/proxy_password'),
+  };
+  const { escapers } = proxyOn(port);
+  await publish(store, 'acme', 2, proxyOn(port, { escapers: [...escapers!, parent] }));
+  const { applied, refused } = await answered(store, 'acme', (s) => s.refused !== undefined);
+  assert.deepEqual([applied, refused?.version, refused?.issues[0]?.pointer], [1, 2, '/config/escapers/1']);
+  assert.match(refused!.issues[0]!.message, /key/);
+  await until(async () => {
+    const text = await metrics();
+    return [/process="0"\} 2$/m, /process="1"\} 1$/m].every((end) =>
+      text.split('\n').some((line) => line.startsWith('arcus_releases_applied_total') && end.test(line)),
+    );
+  });
+  for (let i = 0; i < 10; i++) assert.equal(await ask(), 200, 'both serve what they run');
 });
 
 test('no process stays behind when the one in front is killed', async (t) => {

@@ -116,3 +116,14 @@ test('a limit of connections per client holds for both processes together', asyn
     return open.length >= 10;
   });
 });
+
+test('a tunnel that is open when the drain time of a restart is over is cut, and its process ends', async (t) => {
+  const { main, pids, tunnel, logged, ask } = await setUp(t, { env: { ARCUS_DRAIN_SECONDS: '1' } });
+  const before = pids();
+  const tunnels = await Promise.all(Array.from({ length: 4 }, () => tunnel()));
+  main.kill('SIGHUP');
+  for (const one of tunnels) assert.equal(await one.closed(), 'reset');
+  await until(() => !before.some(alive));
+  await logged('all processes of the worker are replaced');
+  assert.equal(await ask(), 200);
+});

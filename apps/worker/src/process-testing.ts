@@ -13,6 +13,15 @@ import { tempDir } from '@arcus/testkit/temp.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { answered, openFolder, proxyOn, publish } from './testing.ts';
 
+/** A line of the log on a process. */
+interface Event {
+  readonly msg: string;
+  readonly process: number;
+  readonly pid: number;
+  readonly signal?: string;
+  readonly restart_in_ms?: number;
+}
+
 /** A worker of two processes as a program, with one tenant on `port`. */
 export async function setUp(t: TestContext, options: { server?: object; env?: Record<string, string> } = {}) {
   const folder = tempDir('group');
@@ -66,10 +75,13 @@ export async function setUp(t: TestContext, options: { server?: object; env?: Re
     assert.equal((await one.readResponse({ method: 'CONNECT' })).status, 200);
     return one;
   };
-  const pids = (): number[] => {
-    const lines = output.split('\n').filter((line) => line.includes('"a process of the worker started"'));
-    return lines.map((line) => (JSON.parse(line) as { pid: number }).pid);
+  /** What was logged of the life and death of processes. */
+  const events = (): Event[] => {
+    const lines = output.split('\n').filter((line) => line.includes('"msg":"a process of the worker '));
+    return lines.map((line) => JSON.parse(line) as Event);
   };
+  const pids = (): number[] =>
+    events().flatMap(({ msg, pid }) => (msg === 'a process of the worker started' ? pid : []));
   await answered(store, 'acme', (s) => s.applied === 1);
   await until(async () =>
     /^arcus_listeners\{process="0"\} 1\narcus_listeners\{process="1"\} 1$/m.test(await metrics()),
@@ -86,6 +98,7 @@ export async function setUp(t: TestContext, options: { server?: object; env?: Re
     ask,
     tunnel,
     pids,
+    events,
     output: () => output,
     logged,
   };

@@ -70,7 +70,7 @@ export const answered = (
       const [status] = (await store.listStatus(tenant)).values();
       return status && wanted(status) ? status : null;
     },
-    { what: `the worker's answer for ${tenant}` },
+    { what: `the worker's answer for ${tenant}`, deadline: 30_000 },
   );
 
 export const openFolder = (path: string): Promise<ConfigStore> => openStore(`file:${path}`);

@@ -42,7 +42,11 @@ export const httpLimits = z
       .min(1)
       .max(1_000_000)
       .default(10_000)
-      .describe('Connections of one client at once (429): of an IPv4 address, or of all addresses of an IPv6 /64'),
+      .describe(
+        'Connections of one client at once (429): of an IPv4 address, or of all addresses of an IPv6 /64. The processes ' +
+          'of a worker count together without waiting for each other: a client may get up to a tenth more, and what it ' +
+          'opens within some 50 ms. Each worker counts for itself',
+      ),
   })
   .prefault({})
   .describe('Limits of this server');
