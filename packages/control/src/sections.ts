@@ -271,7 +271,7 @@ async function assemble(
   if (key && cache.has(key)) return cache.get(key);
   let root: unknown;
   for (const [index, section] of sections.entries()) {
-    const value = await sectionValue(section, cache);
+    const value = await sectionValue(section, cache, breathe);
     if (index === 0) root = value;
     else if (!section.list) throw new StoreCorrupt(`section ${section.path} is no list`);
     else root = graft(root, section.path.slice(sections[0]!.path.length), value, section.path);
@@ -281,7 +281,11 @@ async function assemble(
   return root;
 }
 
-async function sectionValue(section: Section, cache: PartCache): Promise<unknown> {
+async function sectionValue(
+  section: Section,
+  cache: PartCache,
+  breathe: () => Promise<void> | undefined,
+): Promise<unknown> {
   if (!section.list) {
     if (section.blobs.length !== 1) throw new StoreCorrupt(`section ${section.path} has ${section.blobs.length} blobs`);
     return cache.get(section.blobs[0]!);
@@ -293,6 +297,8 @@ async function sectionValue(section: Section, cache: PartCache): Promise<unknown
     const part = cache.get(name);
     if (!Array.isArray(part)) throw new StoreCorrupt(`blob ${name} of ${section.path} is no list`);
     for (const item of part) all.push(item);
+    const pause = breathe();
+    if (pause) await pause;
   }
   cache.set(key, all);
   return all;
