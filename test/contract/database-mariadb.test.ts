@@ -7,6 +7,7 @@ import { until } from '@arcus/testkit/until.ts';
 import { databaseSuite } from './database-suite.ts';
 import { draftsSuite } from './drafts-suite.ts';
 import { historySuite } from './history-suite.ts';
+import { outageSuite } from './outage-suite.ts';
 
 let server: MariaDbServer;
 let count = 0;
@@ -21,6 +22,7 @@ const newDatabase = () => server.urlOf(`arcus_${++count}`);
 databaseSuite('MariaDB', newDatabase);
 draftsSuite('MariaDB', newDatabase);
 historySuite('MariaDB', newDatabase);
+outageSuite('MariaDB', newDatabase);
 
 test('statements that are sent together are written together, also when a deadlock ends them on the way', async (t) => {
   const { db, close } = await testApi({ database: newDatabase() });

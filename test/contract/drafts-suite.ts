@@ -4,7 +4,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { lockDraft } from '@arcus/api/features/drafts/rows.ts';
 import { Moved } from '@arcus/api/features/releases/lock.ts';
 import { type Answer, smallConfig, type TestApi, type TestApiOptions, testApi } from '@arcus/api/testing.ts';
-import type { NewDatabase } from './database-suite.ts';
+import type { NewDatabase } from './lib/database.ts';
 
 const DAY = 24 * 3600 * 1000;
 let port = 22_000;

@@ -5,7 +5,7 @@ import { type Answer, smallConfig, type TestApi, type TestApiOptions, testApi } 
 import { join } from '@arcus/control/sections.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import { until } from '@arcus/testkit/until.ts';
-import type { NewDatabase } from './database-suite.ts';
+import type { NewDatabase } from './lib/database.ts';
 
 const MINUTE = 60_000;
 const DAY = 1440 * MINUTE;
