@@ -98,13 +98,15 @@ export async function startEtcd({
   let token: Promise<string> | undefined;
   const send = (port: number, method: string, path: string, body?: object, authorization?: string): Promise<any> =>
     new Promise((resolve, reject) => {
+      const text = body && JSON.stringify(body);
       const options = {
         host: '127.0.0.1',
         port,
         method,
         path,
         agent: false,
-        timeout: 5000,
+        // Tens of megabytes take their time on a busy machine.
+        timeout: 5000 + (text?.length ?? 0) / 2000,
         ...(ca && admin && { ca: ca.cert, cert: admin.cert, key: admin.key }),
         headers: { 'content-type': 'application/json', ...(authorization && { authorization }) },
       };
@@ -120,7 +122,7 @@ export async function startEtcd({
       });
       request.on('timeout', () => request.destroy(new Error(`${path}: no answer`)));
       request.on('error', reject);
-      request.end(body && JSON.stringify(body));
+      request.end(text);
     });
 
   const started: Child[] = [];

@@ -245,7 +245,8 @@ async function startParts(options: LabOptions, close: (() => unknown)[]): Promis
     close.push(() => one.close());
     return one;
   };
-  const args = ['--max-request-bytes=67108864'];
+  // Room for the largest nonsense that scenarios write, again and again.
+  const args = ['--max-request-bytes=67108864', '--quota-backend-bytes=8589934592'];
   const starting = [kept(startMariaDb()), kept(startEtcd({ members, args })), kept(startRedis())] as const;
   await Promise.allSettled(starting);
   const [database, etcd, redis] = await Promise.all(starting);

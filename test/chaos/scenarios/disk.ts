@@ -103,7 +103,7 @@ export const snapshotDamaged: Scenario = {
           // The others are served from what they have, with nobody to ask.
           await lab.etcd.process.kill('SIGKILL');
           await worker.process.start();
-          await until(() => lab.clients.ask(worker, other), { what: 'the other tenant is served' });
+          await until(() => lab.clients.ask(worker, other), { deadline: 30_000, what: 'the other tenant is served' });
           await lab.etcd.process.start();
           await until(() => lab.clients.ask(worker, victim), { what: 'the tenant is served again', deadline: 20_000 });
         });
