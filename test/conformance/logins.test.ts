@@ -52,7 +52,7 @@ const users: UserGroup = {
   type: 'basic',
   authenticate: (credentials) => ({
     ...{ name: Buffer.from(credentials, 'base64').toString().split(':')[0]!, group: 'users' },
-    ...{ blocked: false, ports: undefined, denies: () => null },
+    ...{ blocked: false, ports: undefined, requestRateLimit: undefined, denies: () => null },
   }),
 };
 const as = (user: string) => `Proxy-Authorization: Basic ${Buffer.from(`${user}:x`).toString('base64')}`;

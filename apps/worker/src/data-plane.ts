@@ -6,6 +6,7 @@ import type { TenantStatus } from '@arcus/control/release.ts';
 import { loadSealer } from '@arcus/control/seal.ts';
 import { loadVerifier } from '@arcus/control/sign.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
+import { Limits } from '@arcus/gateway/limits.ts';
 import { Live } from '@arcus/gateway/live.ts';
 import type { Services } from '@arcus/gateway/services.ts';
 import { Stats } from '@arcus/gateway/stats.ts';
@@ -49,7 +50,7 @@ export interface DataPlaneOptions {
   /** The store said something. */
   readonly onHeard: () => void;
   /** Set for one of several processes that listen on the same addresses and write to the same log. */
-  readonly group?: Required<Pick<ListenersOptions, 'open' | 'share'>>;
+  readonly group?: Required<Pick<ListenersOptions, 'open' | 'share'>> & { readonly limits: Limits };
 }
 
 /** A client that sends while its idle connection is closed meets a reset: so long it gets the chance to ask once more, ms. */
@@ -93,9 +94,10 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     (err) => log.error({ err }, 'decisions cannot be logged'),
     shared && env.ARCUS_DECISION_LOG === 'stdout',
   );
-  const services: Services = { now: Date.now, wheel, stats, record: decisions.record, worker: id };
+  const limits = group?.limits ?? new Limits(Date.now);
+  const services: Services = { now: Date.now, wheel, stats, limits, record: decisions.record, worker: id };
   const listeners: Listeners = new Listeners({
-    ...group,
+    ...(group && { open: group.open, share: group.share }),
     onFreed: () => runtime.retryAddresses(),
     onError: (err, address) => log.error({ err, address }, 'a listener failed'),
   });
@@ -109,7 +111,10 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     store,
     snapshot,
     report,
-    forget: (tenant) => stats.forget(tenant),
+    forget: (tenant) => {
+      stats.forget(tenant);
+      limits.forget(tenant);
+    },
     log,
     drainMs,
   });

@@ -6,10 +6,12 @@
  *
  * - less than a tenth of it, for clients of whom a process does not tell, and
  * - what a client opens between two tellings: at worst each process lets in the whole limit.
+ *
+ * The connections of each tenant are told in the same way.
  */
 import type { ClientShare } from '@arcus/gateway/kind.ts';
 
-/** Address and client -> connections there. */
+/** Address and client -> connections there; for a tenant `tenants` is in the place of an address. */
 export type ClientCounts = readonly (readonly [key: string, open: number])[];
 
 /** Between two tellings, ms; shorter when a client is near its limit. */

@@ -286,6 +286,9 @@ export class ProcessGroup implements Plane {
       case 'clients':
         this.#clients.hear(child, message.changes);
         break;
+      case 'takes':
+        for (const other of this.#all()) if (other !== child) other.tell(message);
+        break;
       case 'heard':
         this.#options.onHeard();
         break;

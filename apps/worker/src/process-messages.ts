@@ -1,12 +1,16 @@
 /** What a worker's processes say to each other, over Node's IPC channel. */
 import type { TenantStatus } from '@arcus/control/release.ts';
 import type { ListenAddress } from '@arcus/gateway/kind.ts';
+import type { Taken } from '@arcus/gateway/limits.ts';
 import type { Dimension } from '@arcus/gateway/stats.ts';
 import type { Gauge } from './metrics.ts';
 import type { ClientCounts } from './process-clients.ts';
 
 /** Counters that changed: absolute values since that process started, in the order of `fieldNames`. */
 export type CounterValues = readonly [tenant: string, dimension: Dimension, name: string, values: Float64Array];
+
+/** Sessions that a process let through; each other one hears of them. */
+export type Takes = { readonly type: 'takes'; readonly taken: readonly Taken[] };
 
 export type FromProcess =
   | { readonly type: 'ready' }
@@ -18,6 +22,7 @@ export type FromProcess =
   /** The answer to `hold`. */
   | { readonly type: 'held' }
   | { readonly type: 'clients'; readonly changes: ClientCounts }
+  | Takes
   | { readonly type: 'statuses'; readonly statuses: readonly (readonly [string, TenantStatus | null])[] }
   | {
       readonly type: 'numbers';
@@ -38,4 +43,5 @@ export type ToProcess =
   | { readonly type: 'hold' }
   /** There is no successor after all. */
   | { readonly type: 'resume' }
-  | { readonly type: 'clients'; readonly changes: ClientCounts };
+  | { readonly type: 'clients'; readonly changes: ClientCounts }
+  | Takes;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { openStoreFromEnv } from '@arcus/control/open.ts';
 import type { TenantStatus } from '@arcus/control/release.ts';
 import type { ListenAddress } from '@arcus/gateway/kind.ts';
+import { Limits } from '@arcus/gateway/limits.ts';
 import type { Counters } from '@arcus/gateway/stats.ts';
 import pino from 'pino';
 import { changedCounters } from './counter-values.ts';
@@ -11,6 +12,7 @@ import { processesOf, readWorkerEnv } from './env.ts';
 import { formatAddress, type KeptSocket } from './listeners.ts';
 import { ClientShares } from './process-clients.ts';
 import type { CounterValues, FromProcess, ToProcess } from './process-messages.ts';
+import { Takes } from './process-takes.ts';
 
 const NUMBERS_MS = 500;
 const GATHER_MS = 3;
@@ -26,6 +28,9 @@ process.on('message', (message: ToProcess, handle: object | undefined) => {
       break;
     case 'clients':
       shares.hear(message.changes);
+      break;
+    case 'takes':
+      limits.heard(message.taken);
       break;
     case 'lend':
       plane.listeners.lend(message.address, handle ?? null);
@@ -50,6 +55,11 @@ const env = readWorkerEnv(process.env);
 const index = process.env.ARCUS_PROCESS!;
 const id = env.ARCUS_WORKER_ID!;
 const shares = new ClientShares(processesOf(env), (changes) => void tell({ type: 'clients', changes }));
+const takes = new Takes((taken) => void tell({ type: 'takes', taken }));
+const limits = new Limits(Date.now, {
+  connections: shares.of('tenants'),
+  took: (tenant, user, perSecond) => takes.took(tenant, user, perSecond),
+});
 let stopping: Promise<void> | undefined;
 const log = pino({ level: env.ARCUS_LOG_LEVEL, base: { process: Number(index) } });
 const store = await openStoreFromEnv(env);
@@ -83,7 +93,7 @@ const plane = await openDataPlane({
   id,
   store,
   log,
-  group: { open, share: (address) => shares.of(address) },
+  group: { open, share: (address) => shares.of(address), limits },
   snapshotDir: join(snapshotFolder(env, id), `process-${index}`),
   onHeard: () => void tell({ type: 'heard' }),
   report: (tenant, status) => {
@@ -115,6 +125,7 @@ async function finish(how: { now: boolean; handover: boolean }): Promise<void> {
   await plane.close(how);
   clearInterval(numbers);
   shares.close();
+  takes.close();
   flushStatuses();
   await flushNumbers();
   await store.close();

@@ -42,9 +42,10 @@ export async function publish(
   config: Config,
   status: 'active' | 'inactive' | 'suspended' = 'active',
   head: Partial<HeadBody> = {},
+  resource_limits: Record<string, number> = {},
 ): Promise<void> {
   const document = {
-    tenant: { tenant_id: tenant, tenant_name: tenant, status, resource_limits: {} },
+    tenant: { tenant_id: tenant, tenant_name: tenant, status, resource_limits },
     config: config as Record<string, unknown>,
   };
   const { sections, blobs, checksum } = await cut(document);

@@ -92,6 +92,10 @@ class CompiledGraph implements Graph {
     return this.info.tenant_id;
   }
 
+  get limits(): TenantInfo['resource_limits'] {
+    return this.info.resource_limits;
+  }
+
   get status(): TenantInfo['status'] {
     return this.info.status;
   }

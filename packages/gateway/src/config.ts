@@ -3,6 +3,7 @@ import { auditorKinds } from './auditors/kinds.ts';
 import { escaperKinds } from './escapers/kinds.ts';
 import { ENOUGH, type Fault, pointer } from './fault.ts';
 import { type Family, families, type Kind, Name } from './kind.ts';
+import { StoredLimits } from './limits.ts';
 import { parseInSteps } from './parse.ts';
 import { policyKinds } from './policies/kinds.ts';
 import { resolverKinds } from './resolvers/kinds.ts';
@@ -18,7 +19,7 @@ export const TenantInfo = z
     status: z
       .enum(['active', 'inactive', 'suspended'])
       .describe('inactive: its listeners are closed; suspended: they answer 403'),
-    resource_limits: z.record(z.string(), z.number()).describe('Limits by name'),
+    resource_limits: StoredLimits,
   })
   .meta({ id: 'TenantInfo' });
 export type TenantInfo = z.output<typeof TenantInfo>;

@@ -134,11 +134,11 @@ test('users of a group that comes or goes are named', () => {
 
 test('the tenant’s own fields are compared, too', () => {
   const before = { tenant_id: 'acme', status: 'active', resource_limits: {} };
-  const after = { ...before, status: 'suspended', resource_limits: { max_memory_mb: 5 } };
+  const after = { ...before, status: 'suspended', resource_limits: { max_concurrent_connections: 5 } };
   assert.deepEqual(diffTenants(before, after).flatMap(describeChange), [
     '~ tenant/acme',
     '    /status: "active" → "suspended"',
-    '    /resource_limits/max_memory_mb: 5 (new)',
+    '    /resource_limits/max_concurrent_connections: 5 (new)',
   ]);
   assert.deepEqual(diffTenants(before, structuredClone(before)), []);
   assert.deepEqual(diffTenants(null, after).flatMap(describeChange), ['+ tenant/acme']);

@@ -39,6 +39,7 @@ export const errorTable = {
   auth_required: spec(407, 'client', false, 'This proxy needs a user name and password.'),
   auth_failed: spec(407, 'client', false, 'The user name or password is wrong.'),
   user_blocked: spec(403, 'policy', false, 'This user is blocked.'),
+  rate_limited: spec(429, 'policy', true, 'Too many requests in a short time.'),
   policy_blocked: spec(403, 'policy', false, 'This site is blocked by policy.'),
   policy_redirect: spec(302, 'policy', false, 'This site is redirected by policy.'),
   port_denied: spec(403, 'policy', false, 'This port is not allowed.'),

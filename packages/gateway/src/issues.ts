@@ -52,6 +52,7 @@ function plainly(issue: Issue): string {
       (_, list: string) => `must be one of ${list.replaceAll('|', ', ')}`,
     )
     .replace(/^Too small: expected \w+ to (?:be|have) >=(.*)$/, 'must be at least $1')
+    .replace(/^Too small: expected number to be >(.*)$/, 'must be more than $1')
     .replace(/^Too big: expected \w+ to (?:be|have) <=(.*)$/, 'must be at most $1')
     .replace(/^Invalid input$/, 'is not valid');
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { Fault } from './fault.ts';
+import type { ResourceLimits } from './limits.ts';
 import type { Services } from './services.ts';
 import type { Session } from './session.ts';
 import type { ByteStream } from './stream.ts';
@@ -108,6 +109,8 @@ export interface User {
   readonly blocked: boolean;
   /** Undefined: any port. */
   readonly ports: ReadonlySet<number> | undefined;
+  /** Sessions per second; undefined: any number. */
+  readonly requestRateLimit: number | undefined;
   /** Null when the user may go to `host`, else why not. */
   denies(host: string): string | null;
 }
@@ -201,6 +204,8 @@ export interface GraphHandle {
   readonly tenant: string;
   readonly version: number;
   readonly status: 'active' | 'inactive' | 'suspended';
+  /** Of the tenant as a whole. */
+  readonly limits: ResourceLimits;
   retain(): void;
   release(): void;
 }

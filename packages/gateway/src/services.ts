@@ -1,3 +1,4 @@
+import type { Limits } from './limits.ts';
 import type { Decision } from './session.ts';
 import type { Stats } from './stats.ts';
 import type { Wheel } from './wheel.ts';
@@ -9,6 +10,7 @@ export interface Services {
   /** One coarse timer wheel for all idle timeouts of the process. */
   readonly wheel: Wheel;
   readonly stats: Stats;
+  readonly limits: Limits;
   /** Takes each session's decision, refused ones too. Must not block. */
   readonly record: (decision: Decision) => void;
   /** Name of this worker in `Via` and in loop detection. */

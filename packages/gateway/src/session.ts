@@ -8,6 +8,7 @@
 import type { ErrorCode } from './errors.ts';
 import { errorTable, GatewayError } from './errors.ts';
 import type { Auditor, Egress, Escaper, GraphHandle, Policy, Target, User, UserGroup, Verdict } from './kind.ts';
+import type { TenantUse } from './limits.ts';
 import type { Services } from './services.ts';
 import type { Counters } from './stats.ts';
 
@@ -68,6 +69,8 @@ export interface ServerContext {
   readonly name: string;
   readonly graph: GraphHandle;
   readonly services: Services;
+  /** What the tenant uses of its limits. */
+  readonly use: TenantUse;
   readonly escaper: Escaper;
   readonly userGroup: UserGroup | null;
   readonly auditor: Auditor | null;
@@ -173,6 +176,7 @@ export class LiveSession implements Session {
   /** May this session go, and which way? Throws or rejects with GatewayError. */
   admit(): Egress | Promise<Egress> {
     this.#tenant();
+    this.#limits();
     const user = this.#auth();
     return user instanceof Promise ? user.then((u) => this.#permit(u)) : this.#permit(user);
   }
@@ -180,6 +184,7 @@ export class LiveSession implements Session {
   /** May a request be answered here, without going anywhere? Throws or rejects with GatewayError. */
   vet(): void | Promise<void> {
     this.#tenant();
+    this.#limits();
     const user = this.#auth();
     return user instanceof Promise ? user.then((u) => this.#policy(u)) : this.#policy(user);
   }
@@ -199,6 +204,12 @@ export class LiveSession implements Session {
     throw new GatewayError('tenant_suspended');
   }
 
+  #limits(): void {
+    const { graph, use } = this.context;
+    const most = graph.limits.max_requests_per_second;
+    if (most !== undefined) use.session(most);
+  }
+
   #auth(): User | null | Promise<User | null> {
     const group = this.context.userGroup;
     if (group === null) return null;
@@ -215,6 +226,7 @@ export class LiveSession implements Session {
     this.user_group = user.group;
     this.#userCounters = this.context.counters.user(user.name);
     if (user.blocked) throw new GatewayError('user_blocked');
+    if (user.requestRateLimit !== undefined) this.context.use.userSession(user.group, user.name, user.requestRateLimit);
     return user;
   }
 

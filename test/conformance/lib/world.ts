@@ -41,7 +41,14 @@ export const users: UserGroup = {
   type: 'basic',
   authenticate: (credentials) =>
     credentials === Buffer.from('ann:pw').toString('base64')
-      ? { name: 'ann', group: 'users', blocked: false, ports: undefined, denies: () => null }
+      ? {
+          name: 'ann',
+          group: 'users',
+          blocked: false,
+          ports: undefined,
+          requestRateLimit: undefined,
+          denies: () => null,
+        }
       : null,
 };
 

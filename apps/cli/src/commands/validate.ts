@@ -2,6 +2,7 @@ import { examine } from '@arcus/gateway/check.ts';
 import { compile } from '@arcus/gateway/compile.ts';
 import type { Config } from '@arcus/gateway/config.ts';
 import { type Fault, FaultError } from '@arcus/gateway/fault.ts';
+import { Limits } from '@arcus/gateway/limits.ts';
 import { Stats } from '@arcus/gateway/stats.ts';
 import { Wheel } from '@arcus/gateway/wheel.ts';
 import { CommandError, defineCommand, NO, OK, TROUBLE } from '../command.ts';
@@ -52,7 +53,8 @@ function compileFaults(config: Config, tenant: string): readonly Fault[] {
   const wheel = new Wheel();
   try {
     const info = { tenant_id: tenant, tenant_name: tenant, status: 'active', resource_limits: {} } as const;
-    const services = { now: Date.now, wheel, stats: new Stats(), record: () => {}, worker: 'validate' };
+    const now = Date.now;
+    const services = { now, wheel, stats: new Stats(), limits: new Limits(now), record: () => {}, worker: 'validate' };
     compile(info, 1, config, { services, unseal: () => 'secret', stored: false }).retire();
     return [];
   } catch (error) {

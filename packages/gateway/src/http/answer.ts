@@ -4,6 +4,7 @@ import { STATUS_CODES } from 'node:http';
 import type { RequestHead } from '@arcus/protocol/http1/request.ts';
 import { latin1 } from '../bytes.ts';
 import { errorTable, type GatewayError } from '../errors.ts';
+import { RateLimited } from '../limits.ts';
 import { Denied } from '../session.ts';
 
 export interface AnswerContext {
@@ -25,6 +26,7 @@ export function errorAnswer(error: GatewayError, head: RequestHead | null, conte
   let fields = `Date: ${new Date().toUTCString()}\r\nContent-Type: text/${html ? 'html' : 'plain'}; charset=utf-8\r\n`;
   fields += `Content-Length: ${Buffer.byteLength(body)}\r\nCache-Control: no-store\r\nArcus-Error: ${error.code}\r\n`;
   if (status === 407) fields += `Proxy-Authenticate: Basic realm="${context.realm}", charset="UTF-8"\r\n`;
+  if (error instanceof RateLimited) fields += `Retry-After: ${error.retryAfter}\r\n`;
   if (verdict?.action === 'redirect') fields += `Location: ${verdict.location}\r\n`;
   if (html)
     fields +=

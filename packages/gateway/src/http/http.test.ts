@@ -36,7 +36,14 @@ const users = {
   type: 'basic',
   authenticate: (c: string) =>
     c === Buffer.from('ann:pw').toString('base64')
-      ? { name: 'ann', group: 'users', blocked: false, ports: undefined, denies: () => null }
+      ? {
+          name: 'ann',
+          group: 'users',
+          blocked: false,
+          ports: undefined,
+          requestRateLimit: undefined,
+          denies: () => null,
+        }
       : null,
 };
 

@@ -63,7 +63,7 @@ export const httpProxy = defineServer({
     ...(c.auditor === undefined ? [] : [{ family: 'auditors' as const, name: c.auditor, pointer: '/auditor' }]),
   ],
   create: (c, ctx) => {
-    const { stats, worker } = ctx.services;
+    const { limits, stats, worker } = ctx.services;
     const escapers = new Map<string, Counters>();
     const users = new Map<string, Counters>();
     const server = new HttpProxyServer(c.name, parseListen(c.listen.address));
@@ -81,6 +81,7 @@ export const httpProxy = defineServer({
         return server.graph;
       },
       services: ctx.services,
+      use: limits.of(ctx.tenant),
       escaper: ctx.get('escapers', c.escaper),
       userGroup: c.user_group === undefined ? null : ctx.get('user_groups', c.user_group),
       auditor: c.auditor === undefined ? null : ctx.get('auditors', c.auditor),
@@ -141,14 +142,18 @@ export class HttpProxyServer implements Server, HttpServer {
     const limit = this.context.limits.sessions_per_client;
     const here = clients.get(client) ?? 0;
     const open = share === undefined ? here : here + share.elsewhere(client);
-    if (open >= limit) {
-      const connection = new HttpConnection(stream, binding, this, httpServerOf, () => {});
-      connection.reject(new GatewayError('too_many_sessions', `${open} connections of this client are open`));
+    const { use } = this.context;
+    try {
+      if (open >= limit) throw new GatewayError('too_many_sessions', `${open} connections of this client are open`);
+      use.opened(this.graph.limits.max_concurrent_connections);
+    } catch (error) {
+      new HttpConnection(stream, binding, this, httpServerOf, () => {}).reject(GatewayError.of(error));
       return;
     }
     clients.set(client, here + 1);
     share?.changed(client, here + 1, limit);
     new HttpConnection(stream, binding, this, httpServerOf, () => {
+      use.closed();
       const left = clients.get(client)! - 1;
       if (left === 0) clients.delete(client);
       else clients.set(client, left);

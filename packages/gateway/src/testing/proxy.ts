@@ -2,6 +2,7 @@
 import net from 'node:net';
 import { GatewayError } from '../errors.ts';
 import type { Auditor, Binding, Escaper, GraphHandle, OpenConnection, Policy, Target, UserGroup } from '../kind.ts';
+import { Limits } from '../limits.ts';
 import { type HttpProxyServer, httpProxy } from '../servers/http_proxy.ts';
 import type { Decision } from '../session.ts';
 import { Stats } from '../stats.ts';
@@ -69,6 +70,7 @@ export async function startTestProxy(options: TestProxyOptions = {}): Promise<Te
     tenant: 'test',
     version: 1,
     status: 'active',
+    limits: {},
     retain: () => void sessions++,
     release: () => void sessions--,
   };
@@ -88,7 +90,10 @@ export async function startTestProxy(options: TestProxyOptions = {}): Promise<Te
   });
   const server = httpProxy.create(config as never, {
     tenant: 'test',
-    services: { now: Date.now, wheel, stats, record: (d) => decisions.push(d), worker: 'arcus-test' },
+    services: {
+      ...{ now: Date.now, wheel, stats, limits: new Limits(Date.now) },
+      ...{ record: (d: Decision) => void decisions.push(d), worker: 'arcus-test' },
+    },
     get: (family) => live[family] as never,
     policies: () => options.policies ?? [],
     previous: () => undefined,

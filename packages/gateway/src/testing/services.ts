@@ -1,5 +1,6 @@
 import { isRefused } from '@arcus/protocol/http1/request.ts';
 import { parseAuthority } from '@arcus/protocol/http1/target.ts';
+import { Limits } from '../limits.ts';
 import type { Services } from '../services.ts';
 import type { Decision, Session } from '../session.ts';
 import { Stats } from '../stats.ts';
@@ -22,6 +23,7 @@ export function testServices(): TestServices {
       now: () => test.time,
       wheel,
       stats: new Stats(),
+      limits: new Limits(() => test.time),
       record: (decision) => decisions.push(decision),
       worker: 'test',
     },

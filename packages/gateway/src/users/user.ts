@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
 import { secret, type User, writeOnly } from '../kind.ts';
+import { requestRateLimit } from '../limits.ts';
 import { HostRules } from '../match/rules.ts';
 import { hashFault } from '../password.ts';
 
@@ -40,6 +41,7 @@ export const StaticUser = z
       })
       .optional()
       .describe('Hosts this user may go to, and no others; any if absent'),
+    request_rate_limit: requestRateLimit,
   })
   .meta({ id: 'StaticUser' });
 export type StaticUser = z.output<typeof StaticUser>;
@@ -50,6 +52,7 @@ export class GroupUser implements User {
   readonly group: string;
   readonly blocked: boolean;
   readonly ports: ReadonlySet<number> | undefined;
+  readonly requestRateLimit: number | undefined;
   readonly #hosts: HostRules<true> | undefined;
 
   constructor(config: StaticUser, group: string) {
@@ -57,6 +60,7 @@ export class GroupUser implements User {
     this.group = group;
     this.blocked = config.blocked;
     this.ports = config.dst_port_filter && new Set(config.dst_port_filter);
+    this.requestRateLimit = config.request_rate_limit;
     const filter = config.dst_host_filter_set;
     if (filter) {
       this.#hosts = new HostRules();

@@ -1,5 +1,6 @@
 import type { Sealer } from '@arcus/control/seal.ts';
 import { type CompileDeps, compileSliced, type Graph } from '@arcus/gateway/compile.ts';
+import { Limits } from '@arcus/gateway/limits.ts';
 import type { Services } from '@arcus/gateway/services.ts';
 import { Stats } from '@arcus/gateway/stats.ts';
 import { Wheel } from '@arcus/gateway/wheel.ts';
@@ -15,6 +16,7 @@ export class DryRun {
       now,
       wheel: this.#wheel,
       stats: new Stats(),
+      limits: new Limits(now),
       record: () => {},
       worker: 'dry-run',
     };

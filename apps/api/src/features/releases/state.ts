@@ -5,6 +5,7 @@ import type { CutMemory } from '@arcus/control/sections.ts';
 import { examineSliced } from '@arcus/gateway/check.ts';
 import type { Graph } from '@arcus/gateway/compile.ts';
 import { type Config, emptyConfig, type TenantInfo } from '@arcus/gateway/config.ts';
+import { StoredLimits } from '@arcus/gateway/limits.ts';
 import type { Db, Prisma } from '../../db/open.ts';
 import { type Document, holdsUsers } from './document.ts';
 import { readRows } from './rows.ts';
@@ -30,7 +31,7 @@ export function tenantInfo(
   row: Pick<TenantRow, 'tenant_id' | 'tenant_name' | 'status' | 'resource_limits'>,
 ): TenantInfo {
   const { tenant_id, tenant_name, status, resource_limits } = row;
-  return { tenant_id, tenant_name, status, resource_limits: resource_limits as Record<string, number> };
+  return { tenant_id, tenant_name, status, resource_limits: StoredLimits.parse(resource_limits) };
 }
 
 /** Tenants kept in memory, the least recently used go first. */

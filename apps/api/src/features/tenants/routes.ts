@@ -1,6 +1,7 @@
 import { Labels } from '@arcus/control/release.ts';
 import { entriesOf } from '@arcus/gateway/check.ts';
 import { Config, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
+import { ResourceLimits, StoredLimits } from '@arcus/gateway/limits.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -14,16 +15,6 @@ import { DOCUMENT_LIMIT, finish, originOf, WriteQuery } from '../../http/write.t
 import { access } from '../../plugins/auth.ts';
 import type { TenantRow } from '../releases/state.ts';
 import { deleteTenant } from './delete.ts';
-
-export const ResourceLimits = z
-  .strictObject({
-    max_concurrent_connections: z.int().min(1).optional().describe('Connections at a time'),
-    max_requests_per_second: z.number().positive().optional().describe('Requests per second'),
-    max_bandwidth_mbps: z.number().positive().optional().describe('Megabits per second, both ways together'),
-    max_memory_mb: z.int().min(1).optional().describe('Memory, MB'),
-    max_cpu_cores: z.number().positive().optional().describe('Processor cores'),
-  })
-  .meta({ id: 'ResourceLimits', description: 'What a tenant may use at most; absent: no limit' });
 
 /** Bytes of JSON: it is read with each list of tenants. */
 const METADATA_LIMIT = 16 * 1024;
@@ -87,7 +78,7 @@ export function tenantBody(row: TenantRow): z.output<typeof Tenant> {
     tenant_id: row.tenant_id,
     tenant_name: row.tenant_name,
     status: row.status,
-    resource_limits: row.resource_limits as z.output<typeof ResourceLimits>,
+    resource_limits: StoredLimits.parse(row.resource_limits),
     metadata: row.metadata as z.output<typeof Metadata>,
     placement: row.placement as z.output<typeof Labels> | null,
     moving: row.moved_at && {
@@ -99,9 +90,6 @@ export function tenantBody(row: TenantRow): z.output<typeof Tenant> {
     updated_at: row.updated_at.toISOString(),
   };
 }
-
-const numbers = (limits: z.output<typeof ResourceLimits>): Record<string, number> =>
-  Object.fromEntries(Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined));
 
 /** A change of status waits for nobody's decision about a held release, unless it is to be held with it. */
 function brakeOf(publish: 'now' | 'hold' | undefined, status: TenantRow['status'], row: TenantRow): string | undefined {
@@ -174,7 +162,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
           target: tenant_id,
           create: true,
           edit: () => ({
-            tenant: { tenant_id, tenant_name, status, resource_limits: numbers(body.resource_limits) },
+            tenant: { tenant_id, tenant_name, status, resource_limits: body.resource_limits },
             metadata: body.metadata,
             placement: body.placement,
             ...parsed,
@@ -230,7 +218,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
           edit: (state) => {
             demand(preconditionOf(request), state.row.revision);
             return {
-              tenant: { tenant_id, tenant_name, status, resource_limits: numbers(resource_limits) },
+              tenant: { tenant_id, tenant_name, status, resource_limits },
               metadata,
               placement,
               entries: entriesOf(state.document.config),
