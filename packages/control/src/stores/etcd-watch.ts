@@ -3,7 +3,7 @@
  * one behind the last event that was handed on, and nothing else moves it: no timeout, no progress message.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import { slices } from '../canonical.ts';
+import { sha256, slices } from '../canonical.ts';
 import { readHead } from '../codec.ts';
 import { Queue } from '../queue.ts';
 import type { Head } from '../release.ts';
@@ -65,8 +65,11 @@ class Watcher {
   readonly #signal: AbortSignal;
   /** The first revision that was not handed on yet; 0: list first. */
   #next = 0;
-  /** What the store held at #next - 1, to find out whether it still has the same past. */
-  readonly #held = new Map<string, { revision: string; value: Buffer }>();
+  /**
+   * What the store held at #next - 1, to find out whether it still has the same past. Hashes: a value lies in the
+   * message it came with, 64 KiB and more, and would keep all of it.
+   */
+  readonly #held = new Map<string, { revision: string; hash: string }>();
   #endpoint = Math.floor(Math.random() * 1000);
   #backoff = BACKOFF.first;
 
@@ -98,7 +101,7 @@ class Watcher {
    * when its revision is higher than ours by now: the newest head then is another one, or has another revision.
    */
   async #samePast(): Promise<boolean> {
-    let newest: { key: string; revision: string; value: Buffer } | undefined;
+    let newest: { key: string; revision: string; hash: string } | undefined;
     for (const [key, held] of this.#held) {
       if (!newest || Number(held.revision) > Number(newest.revision)) newest = { key, ...held };
     }
@@ -114,7 +117,8 @@ class Watcher {
       if (Number(count) !== this.#held.size) return false;
       const kv = kvs[0];
       if (!kv || !newest) return !kv && !newest;
-      return kv.key.toString() === newest.key && kv.mod_revision === newest.revision && kv.value.equals(newest.value);
+      const { key, revision, hash } = newest;
+      return kv.key.toString() === key && kv.mod_revision === revision && sha256(kv.value) === hash;
     } catch (error) {
       if (error instanceof RevisionGone || error instanceof TooLarge) return false;
       throw error;
@@ -218,7 +222,7 @@ class Watcher {
 
   #hold(kv: KeyValue): string {
     const key = kv.key.toString();
-    this.#held.set(key, { revision: kv.mod_revision, value: kv.value });
+    this.#held.set(key, { revision: kv.mod_revision, hash: sha256(kv.value) });
     return key.slice(this.#prefix.length);
   }
 }
