@@ -14,8 +14,8 @@ const SHARED = Buffer.allocUnsafeSlow(72 * 1024);
  * up to 4 MiB for a peer that reads nothing: one that was served more than that does read.
  */
 const SWIFT = 6 * 1024 * 1024;
-/** After a wait a swift peer must take so much, more than the kernel does for one that has begun to read slowly. */
-const PROBATION = 1.5 * 1024 * 1024;
+/** After a wait a swift peer must take so much in small reads first: most waits are short, and small reads dear. */
+const PROBATION = 256 * 1024;
 /** A read this small ends the bulk: the buffer goes back. */
 const TRICKLE = 8 * 1024;
 
