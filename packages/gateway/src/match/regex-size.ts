@@ -41,9 +41,11 @@ export function regexSize(pattern: string): number {
       add(groups.pop()!);
       i++;
     } else {
-      // Repetitions without a number keep what they repeat.
-      if (c === '*' || c === '+' || c === '?') groups[groups.length - 1]! += 1;
-      else add(1);
+      // Repetitions without a number keep what they repeat, and may be repeated with it: `a*(?i){7}`.
+      if (c === '*' || c === '+' || c === '?') {
+        atom += 1;
+        groups[groups.length - 1]! += 1;
+      } else add(1);
       i++;
     }
   }
