@@ -4,7 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Decision } from '@arcus/gateway/session.ts';
-import { formatDecision, lineDestination, openDecisionLog } from './decision-log.ts';
+import fc from 'fast-check';
+import { writeDecision } from './decision-line.ts';
+import { lineDestination, openDecisionLog } from './decision-log.ts';
+
+function lineOf(decision: Decision): string {
+  const out = Buffer.alloc(100_000);
+  const end = writeDecision(decision, out, 10);
+  return out.toString('latin1', 10, end);
+}
 
 const decision: Decision = {
   time: 1_700_000_000_000,
@@ -30,14 +38,14 @@ const decision: Decision = {
 };
 
 test('a decision is one JSON line with every field', () => {
-  const line = formatDecision(decision);
+  const line = lineOf(decision);
   assert.deepEqual(JSON.parse(line), { ...decision, ms: 1.235 });
   assert.equal(line.indexOf('\n'), line.length - 1);
 });
 
 test('what a client sends cannot forge a line, a field or a terminal command', () => {
   const evil = 'a"b\\c\n{"tenant":"other"}\r\u0000\u001b[2J\u007f\u0085\u009b\u2028\u2029\ud800z';
-  const line = formatDecision({ ...decision, user: evil, path: evil, method: evil, target: evil, reason: evil });
+  const line = lineOf({ ...decision, user: evil, path: evil, method: evil, target: evil, reason: evil });
   assert.doesNotMatch(line.slice(0, -1), /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/);
   const read = JSON.parse(line) as Decision;
   assert.equal(read.path, evil);
@@ -51,7 +59,48 @@ test('each line tells its own decision, however alike its neighbours are', () =>
     kinds.push({ ...decision, [key]: typeof value === 'number' ? value + 1 : 'error' });
     kinds.push(decision);
   }
-  for (const d of kinds) assert.deepEqual(JSON.parse(formatDecision(d)), { ...d, ms: Math.round(d.ms * 1000) / 1000 });
+  for (const d of kinds) assert.deepEqual(JSON.parse(lineOf(d)), { ...d, ms: Math.round(d.ms * 1000) / 1000 });
+});
+
+test('any path and any number is written as JSON has it, and a line that may not fit is not begun', () => {
+  const number = fc.oneof(
+    fc.nat(),
+    fc.constantFrom(0, 9, 10, 2 ** 31 - 1, 2 ** 31, 2 ** 53 - 1),
+    fc.double({ min: 0, max: 1e9, noNaN: true }),
+  );
+  const path = fc.oneof(fc.string({ unit: 'binary', maxLength: 60 }), fc.stringMatching(/^[ -~]{0,100}$/));
+  fc.assert(
+    fc.property(path, number, number, number, (path, bytes_in, bytes_out, ms) => {
+      const d = { ...decision, path, bytes_in, bytes_out, ms };
+      assert.deepEqual(JSON.parse(lineOf(d)), { ...d, ms: Math.round(ms * 1000) / 1000 });
+      const small = Buffer.alloc(300);
+      const more = writeDecision(d, small, 200);
+      assert.ok(more < 0 && small.every((byte) => byte === 0));
+      assert.ok(writeDecision(d, Buffer.alloc(300 - more), 200) <= 300 - more);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('a line that is longer than all that gathers is written all the same, in its place', () => {
+  const parts: string[] = [];
+  const sink = {
+    write: (part: Buffer) => parts.push(part.toString()),
+    flushSync: () => {},
+    end: () => {},
+    on: () => {},
+  };
+  const log = openDecisionLog(sink, () => {});
+  const paths = ['/1', `/${'x'.repeat(200_000)}`, '/3'];
+  for (const path of paths) log.record({ ...decision, path });
+  log.close();
+  const read = parts
+    .join('')
+    .trimEnd()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as Decision).path);
+  assert.deepEqual(read, paths);
+  assert.equal(log.dropped, 0);
 });
 
 test('decisions are in the file after close, though nobody waited for the disk', async (t) => {

@@ -2,8 +2,10 @@
  * The contracts. A kind is a value: schema + behaviour of one type within a family, one file. The list in
  * `<family>/kinds.ts` is all that knows which kinds exist.
  */
+
 import { z } from 'zod';
 import type { Fault } from './fault.ts';
+import type { AnswerHeads } from './http/answer-heads.ts';
 import type { ResourceLimits } from './limits.ts';
 import type { Services } from './services.ts';
 import type { Session } from './session.ts';
@@ -76,6 +78,8 @@ export interface Egress {
   readonly form: 'origin' | 'absolute';
   /** Header lines to add to each forward request, each ending in CRLF (credentials for a next proxy), or ''. */
   readonly headers: string;
+  /** Reads what it answers to forward requests. */
+  readonly answers: AnswerHeads;
   /** Has it carried a request before? Then it may have died unnoticed and an idempotent request may be retried. */
   readonly reused: boolean;
   /** Address dialled, `ip:port`, for the log. */

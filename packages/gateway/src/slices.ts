@@ -1,3 +1,5 @@
+import { sendDue } from './outbox.ts';
+
 /**
  * Long work as a generator: it yields wherever others may run. One code, two ways to drive it: to the end at once, or
  * in slices that leave the event loop free in between.
@@ -24,6 +26,7 @@ function nextTurn(): Promise<void> {
 }
 
 function turn(): void {
+  sendDue();
   waiting.shift()?.();
   if (waiting.length > 0) setImmediate(turn);
 }

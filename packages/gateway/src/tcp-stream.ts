@@ -1,7 +1,9 @@
 // biome-ignore-all lint/complexity/noThisInStatic: Node calls these with the socket as `this`.
 import net from 'node:net';
 import { BULK_SIZE, giveBack, isPooled, takeBulk, takeFor } from './buffers.ts';
+import { type Sender, sendLater } from './outbox.ts';
 import { sendQueue } from './send-queue.ts';
+import { type Writer, writeNow } from './socket-write.ts';
 import type { ByteStream, StreamReceiver } from './stream.ts';
 
 /**
@@ -19,10 +21,11 @@ const PROBATION = 256 * 1024;
 /** A read this small ends the bulk: the buffer goes back. */
 const TRICKLE = 8 * 1024;
 
+/** Text beyond this length leaves at once: who writes it should hear soon whether the peer takes it. */
+const MAX_PUT_OFF = 16 * 1024;
+
 /** Memory that the write just made goes on reading from: who read into it must take another buffer. */
 let kept: ArrayBufferLike | null = null;
-
-const EMPTY = Buffer.alloc(0);
 
 /** Options of a server whose sockets are given to `TcpStream.accept`. */
 export const acceptOptions = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true } as const;
@@ -48,7 +51,7 @@ const nobody: StreamReceiver = {
 };
 
 /** A plain TCP socket as a ByteStream. */
-export class TcpStream implements ByteStream {
+export class TcpStream implements ByteStream, Sender, Writer {
   receiver: StreamReceiver = nobody;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -59,6 +62,10 @@ export class TcpStream implements ByteStream {
   #buffer: Buffer = SHARED;
   /** Bytes read since the last wait. */
   #run = 0;
+  /** Heads and short bodies that leave at the end of this turn. */
+  #putOff = '';
+  /** Writes that the kernel has not taken in full. */
+  #waiting = 0;
   /** Buffers of the pool that queued bytes are in; null while there are none. */
   #lent: ArrayBufferLike[] | null = null;
 
@@ -115,7 +122,6 @@ export class TcpStream implements ByteStream {
     this.remotePort = socket.remotePort ?? 0;
     (socket as Carrier)[STREAM] = this;
     socket.on('end', TcpStream.#onEnd);
-    socket.on('drain', TcpStream.#onDrain);
     socket.on('error', TcpStream.#onError);
     socket.on('close', TcpStream.#onClose);
   }
@@ -123,9 +129,6 @@ export class TcpStream implements ByteStream {
   // Listeners that all sockets share: closures of its own would make up a tenth of an idle tunnel.
   static #onEnd(this: Carrier): void {
     this[STREAM].receiver.onEnd();
-  }
-  static #onDrain(this: Carrier): void {
-    this[STREAM].#drained();
   }
   static #onError(this: Carrier, error: Error): void {
     this[STREAM].#error = error;
@@ -162,21 +165,33 @@ export class TcpStream implements ByteStream {
 
   write(chunk: Uint8Array | string, borrowed = false): boolean {
     if (borrowed) return this.writeBoth('', chunk as Buffer);
-    const socket = this.#socket;
-    const room = typeof chunk === 'string' ? socket.write(chunk, 'latin1') : socket.write(chunk);
-    if (socket.writableLength === 0) return true;
+    if (typeof chunk === 'string' && !this.#blocked && this.#putOff.length + chunk.length <= MAX_PUT_OFF) {
+      if (this.#putOff === '') sendLater(this);
+      this.#putOff += chunk;
+      return true;
+    }
+    this.flush();
+    return this.#put(chunk);
+  }
+
+  flush(): void {
+    const text = this.#putOff;
+    if (text === '') return;
+    this.#putOff = '';
+    this.#put(text);
+  }
+
+  #put(chunk: Uint8Array | string): boolean {
+    if (writeNow(this.#socket, chunk, this)) return true;
+    this.#blocked = true;
+    this.#waiting++;
     // The kernel did not take it all: the rest is read from that memory until it has left.
-    if (typeof chunk !== 'string' && chunk.buffer === SHARED.buffer)
-      throw new Error('a borrowed chunk was written without being copied');
-    if (typeof chunk !== 'string' && isPooled(chunk.buffer) && this.#lent?.at(-1) !== chunk.buffer) {
+    if (typeof chunk === 'string') return false;
+    if (chunk.buffer === SHARED.buffer) throw new Error('a borrowed chunk was written without being copied');
+    if (isPooled(chunk.buffer) && this.#lent?.at(-1) !== chunk.buffer) {
       kept = chunk.buffer;
       if (this.#lent === null) this.#lent = [chunk.buffer];
       else this.#lent.push(chunk.buffer);
-    }
-    if (!this.#blocked) {
-      this.#blocked = true;
-      // Node says 'drain' only above its own mark; an empty write with a callback tells in every case.
-      if (room) socket.write(EMPTY, () => this.#drained());
     }
     return false;
   }
@@ -204,22 +219,26 @@ export class TcpStream implements ByteStream {
   }
 
   end(): void {
+    this.flush();
     this.#socket.end();
   }
 
   destroy(): void {
+    this.flush();
     this.#socket.destroy();
   }
 
   reset(): void {
+    this.flush();
     const socket = this.#socket;
     // While a FIN is on its way libuv refuses to reset (EINVAL), and Node then never closes the descriptor.
     if (socket.writableEnded && !socket.writableFinished) socket.destroy();
     else socket.resetAndDestroy();
   }
 
-  #drained(): void {
-    if (!this.#blocked || this.#socket.writableLength > 0) return;
+  /** The writer's own: one write that waited is over. */
+  written(): void {
+    if (--this.#waiting > 0) return;
     this.#blocked = false;
     if (this.#lent !== null) for (const memory of this.#lent) giveBack(Buffer.from(memory as ArrayBuffer));
     this.#lent = null;

@@ -1,7 +1,7 @@
 /** One client connection that speaks HTTP/1 to the proxy: requests one after another, each a session of its own. */
 
-import { isRefused, parseRequestHead, type RequestHead } from '@arcus/protocol/http1/request.ts';
-import { type Authority, parseAuthority } from '@arcus/protocol/http1/target.ts';
+import { isRefused, type RequestHead } from '@arcus/protocol/http1/request.ts';
+import { parseAuthority } from '@arcus/protocol/http1/target.ts';
 import { latin1 } from '../bytes.ts';
 import { GatewayError } from '../errors.ts';
 import type { Binding, Egress, OpenConnection } from '../kind.ts';
@@ -15,6 +15,7 @@ import { viaOf } from './heads.ts';
 import type { ForwardedFor, HostMismatch, HttpLimits } from './options.ts';
 import { PinnedEgress } from './pin.ts';
 import { hostFault, passedBy, tooLong, unfinished } from './request-faults.ts';
+import { RequestMemory } from './request-memory.ts';
 import { Tunnel } from './tunnel.ts';
 
 export interface HttpServerContext extends ServerContext {
@@ -82,10 +83,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
   /** Draining, and yet one request more is taken. */
   #patient = false;
   #reading = false;
-  #lastText = '';
-  #lastAuthorization = '';
-  #lastCredentials = '';
-  #lastAuthority: Authority | null = null;
+  #memory: RequestMemory | null = null;
   #onClosed: () => void;
   #progress: Progress | null = null;
 
@@ -105,6 +103,11 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     stream.receiver = this;
     binding.open.add(this);
     this.arm(server.context.limits.first_byte_ms);
+  }
+
+  get memory(): RequestMemory {
+    this.#memory ??= new RequestMemory();
+    return this.#memory;
   }
 
   get client(): string {
@@ -239,8 +242,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     this.unpin();
     this.#exchange = JOINED;
     this.#pending = '';
-    this.#lastText = this.#lastAuthorization = this.#lastCredentials = '';
-    this.#lastAuthority = null;
+    this.#memory = null;
   }
 
   /** The relay is over. */
@@ -354,7 +356,8 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       this.#emptyLine = true;
       if (text === '') return false;
     }
-    const found = text.indexOf('\r\n\r\n', this.#searched);
+    const known = this.memory.again(text, server.context);
+    const found = known === null ? text.indexOf('\r\n\r\n', this.#searched) : known.text.length - 4;
     if (found < 0) {
       if (!this.#headBegun) this.arm(limits.head_ms);
       this.#headBegun = true;
@@ -372,7 +375,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       this.#refuse(tooLong(text, limits), null);
       return false;
     }
-    const head = parseRequestHead(text, end, { line: limits.request_line_bytes, fields: limits.header_fields });
+    const head = known === null ? this.memory.read(text, end, server.context) : known.head;
     if (isRefused(head)) {
       this.#refuse(new GatewayError(head.code, head.reason), null);
       return false;
@@ -384,16 +387,10 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
 
   #begin(context: HttpServerContext, head: RequestHead, headBytes: number): void {
     const tunnel = head.method === 'CONNECT';
-    let authority = this.#lastAuthority;
-    if (authority === null || head.authority !== this.#lastText || tunnel) {
-      const parsed = parseAuthority(head.authority, tunnel ? 0 : 80);
-      if (isRefused(parsed)) {
-        this.#refuse(new GatewayError('bad_request', `request target: ${parsed.reason}`), head, headBytes);
-        return;
-      }
-      authority = parsed;
-      this.#lastText = head.authority;
-      this.#lastAuthority = tunnel ? null : authority;
+    const authority = tunnel ? parseAuthority(head.authority, 0) : this.memory.authorityOf(head);
+    if (isRefused(authority)) {
+      this.#refuse(new GatewayError('bad_request', `request target: ${authority.reason}`), head, headBytes);
+      return;
     }
     if (head.host !== head.authority && head.hasHost) {
       const wrong = hostFault(context.hostMismatch, head, authority);
@@ -415,7 +412,7 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
       path: head.path,
       via: tunnel ? viaOf(head, context.via) : '',
       client: this.client,
-      credentials: this.#credentialsOf(head),
+      credentials: this.memory.credentialsOf(head),
     });
     session.bytes_in = headBytes;
     if (tunnel) {
@@ -438,16 +435,6 @@ export class HttpConnection extends WheelEntry implements StreamReceiver, OpenCo
     }
     exchange.start();
     if (this.#exchange !== null && this.#pending !== '') this.#hold('');
-  }
-
-  /** A client says the same with each request: the same string saves hashing it again. */
-  #credentialsOf(head: RequestHead): string {
-    if (head.proxyAuthorization !== this.#lastAuthorization) {
-      this.#lastAuthorization = head.proxyAuthorization;
-      const basic = /^basic +(.*)$/i.exec(head.proxyAuthorization);
-      this.#lastCredentials = basic === null ? '' : basic[1]!;
-    }
-    return this.#lastCredentials;
   }
 
   /** Answers a message that did not become a session, and closes. It is counted and logged all the same. */

@@ -8,10 +8,10 @@ import { Progress } from '../progress.ts';
 import type { LiveSession } from '../session.ts';
 import type { ByteStream, StreamReceiver } from '../stream.ts';
 import { errorAnswer } from './answer.ts';
-import { AnswerHeads, type HeadReceiver } from './answer-heads.ts';
+import type { HeadReceiver } from './answer-heads.ts';
 import { BodyReader } from './body.ts';
 import type { Exchange, HttpConnection, HttpServerContext } from './connection.ts';
-import { interimText, lastRecipientText, requestText, responseText, upgradeText } from './heads.ts';
+import { interimText, lastRecipientText, upgradeText } from './heads.ts';
 import { enterTunnel } from './inspected.ts';
 import { join } from './join.ts';
 import { PinnedEgress } from './pin.ts';
@@ -38,7 +38,6 @@ export class Forward implements Exchange, StreamReceiver, HeadReceiver {
   #started = false;
 
   // the answer on its way
-  readonly #heads = new AnswerHeads();
   #response: ResponseHead | null = null;
   #framing: Framing = 'none';
   #body: BodyReader | null = null;
@@ -189,7 +188,7 @@ export class Forward implements Exchange, StreamReceiver, HeadReceiver {
     egress.stream.receiver = this;
     if (this.#head.upgrade !== '' && !this.#head.hasBody)
       this.#upgradeAsked = allowedUpgrades(this.#head.upgrade, this.#context.upgrades);
-    const head = requestText(
+    const head = this.#connection.memory.textOf(
       this.#head,
       this.#authority,
       egress,
@@ -213,7 +212,7 @@ export class Forward implements Exchange, StreamReceiver, HeadReceiver {
 
   onData(chunk: Buffer, borrowed: boolean): void {
     if (this.#response !== null) this.#content(chunk, borrowed);
-    else this.#heads.read(chunk, this.#context.limits, this);
+    else this.#egress!.answers.read(chunk, this.#context.limits, this);
   }
 
   onHead(head: ResponseHead, text: string, end: number, chunk: Buffer, from: number): boolean {
@@ -287,7 +286,7 @@ export class Forward implements Exchange, StreamReceiver, HeadReceiver {
       this.#upgradeAsked === '' &&
       !this.#connection.last;
 
-    const out = responseText(head, this.#unchunk, this.#persist, this.#context.via);
+    const out = this.#egress!.answers.textOf(head, this.#unchunk, this.#persist, this.#context.via);
     const left = chunk.length - from;
     if (this.#framing === 'none') {
       this.#begun(out);
@@ -396,7 +395,7 @@ export class Forward implements Exchange, StreamReceiver, HeadReceiver {
   /** The site went away before its first byte: once more on a fresh connection, where that is safe. */
   #lost(detail: string): void {
     const egress = this.#egress!;
-    const silent = !this.#heads.begun && this.#interims === 0;
+    const silent = !egress.answers.begun && this.#interims === 0;
     const again = egress.reused && silent && !this.#head.hasBody && IDEMPOTENT.has(this.#head.method);
     if (!again) {
       this.#fail(new GatewayError('upstream_closed', detail));

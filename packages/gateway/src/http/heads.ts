@@ -11,8 +11,15 @@ const viaLine = (via: string, minor: number): string => (minor === 1 ? via : via
 export const viaOf = (head: RequestHead, via: string): string =>
   `${head.via && `${head.via}, `}${viaLine(via, head.minor).slice('Via: '.length, -'\r\n'.length)}`;
 
-/** The request to the site, or to the next proxy. `upgrade`: the protocols to ask for, '' for none. */
-export function requestText(
+/** The request to the site, or to the next proxy: its method and its target. */
+export function requestStart(head: RequestHead, authority: string, egress: Egress): string {
+  return egress.form === 'origin'
+    ? `${head.method} ${head.path}`
+    : `${head.method} http://${authority}${head.path === '*' ? '' : head.path}`;
+}
+
+/** What follows its target. `upgrade`: the protocols to ask for, '' for none. */
+export function requestRest(
   head: RequestHead,
   authority: string,
   egress: Egress,
@@ -20,12 +27,8 @@ export function requestText(
   client: string,
   upgrade: string,
 ): string {
-  let text =
-    egress.form === 'origin'
-      ? `${head.method} ${head.path}`
-      : `${head.method} http://${authority}${head.path === '*' ? '' : head.path}`;
   // RFC 9112 section 3.2.2: Host is made from the target, whatever the client said.
-  text += ` HTTP/1.1\r\nHost: ${authority}\r\n${head.kept}`;
+  let text = ` HTTP/1.1\r\nHost: ${authority}\r\n${head.kept}`;
   if (head.chunked) text += 'Transfer-Encoding: chunked\r\n';
   else if (head.contentLength >= 0) text += `Content-Length: ${head.contentLength}\r\n`;
   if (head.maxForwards > 0) text += `Max-Forwards: ${head.maxForwards - 1}\r\n`;

@@ -1,6 +1,7 @@
 import type { Egress } from '../kind.ts';
 import type { HeldWay, ServerContext, Session } from '../session.ts';
 import type { ByteStream, StreamReceiver } from '../stream.ts';
+import type { AnswerHeads } from './answer-heads.ts';
 
 /**
  * A connection to a site on which somebody may be logged in (NTLM, Negotiate: RFC 4559 section 6). It serves sessions of
@@ -12,6 +13,7 @@ export class PinnedEgress implements Egress, HeldWay, StreamReceiver {
   readonly form: 'origin' | 'absolute';
   readonly headers: string;
   readonly peer: string;
+  readonly answers: AnswerHeads;
   readonly reused = true;
   readonly #inner: Egress;
   readonly #context: ServerContext;
@@ -26,6 +28,7 @@ export class PinnedEgress implements Egress, HeldWay, StreamReceiver {
     this.form = inner.form;
     this.headers = inner.headers;
     this.peer = inner.peer;
+    this.answers = inner.answers;
     this.#inner = inner;
     this.#context = context;
     this.#site = session.target.key;

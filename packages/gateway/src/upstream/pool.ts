@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AnswerHeads } from '../http/answer-heads.ts';
 import type { Egress } from '../kind.ts';
 import type { ByteStream, StreamReceiver } from '../stream.ts';
 import { type Wheel, WheelEntry } from '../wheel.ts';
@@ -117,6 +118,7 @@ class PooledConnection extends WheelEntry implements Egress, StreamReceiver {
   readonly headers: string;
   readonly peer: string;
   readonly key: string;
+  readonly answers = new AnswerHeads();
   reused = false;
   readonly #pool: UpstreamPool;
   /** Tick of the wheel: an age needs no finer clock. */
@@ -198,6 +200,11 @@ class TunnelEgress implements Egress {
   readonly form = 'origin';
   readonly headers = '';
   readonly reused = false;
+
+  /** For the interface alone: a tunnel carries no answer that is read here. */
+  get answers(): AnswerHeads {
+    return new AnswerHeads();
+  }
 
   constructor(stream: ByteStream, escaper: string, peer: string) {
     this.stream = stream;

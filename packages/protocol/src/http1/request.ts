@@ -12,6 +12,8 @@ export class RequestHead extends Fields {
   authority = '';
   /** For absolute-form: path and query as sent, "/" (or "*" for OPTIONS) when empty; else ''. */
   path = '';
+  /** The field section as it was received, with the empty line behind it. */
+  fields = '';
 
   /** True when bytes of a body follow the head. */
   get hasBody(): boolean {
@@ -32,11 +34,23 @@ export interface HeadLimits {
   fields: number;
 }
 
+/** A head that was read before, to the same limits. */
+export interface KnownHead {
+  /** All of it. */
+  readonly text: string;
+  readonly head: RequestHead;
+}
+
 /**
  * Reads a whole head, latin1, from its first byte to `end` (index just behind the empty line).
- * Answers the head, or why it is refused.
+ * Answers the head, or why it is refused. `known`: what it has in common with this one is not read again.
  */
-export function parseRequestHead(text: string, end: number, limits: HeadLimits): RequestHead | Refused {
+export function parseRequestHead(
+  text: string,
+  end: number,
+  limits: HeadLimits,
+  known: KnownHead | null = null,
+): RequestHead | Refused {
   const head = new RequestHead();
   let at = 0;
   while (TOKEN[codeAt(text, at)] === 1) at++;
@@ -56,9 +70,21 @@ export function parseRequestHead(text: string, end: number, limits: HeadLimits):
   if (codeAt(text, to + 9) !== 13 || codeAt(text, to + 10) !== 10)
     return refuse('the request line does not end with CRLF');
   head.minor = version;
+  const fields = text.slice(to + 11, end);
+  if (
+    known !== null &&
+    fields === known.head.fields &&
+    version === known.head.minor &&
+    head.method === known.head.method
+  ) {
+    head.takeFields(known.head);
+    head.fields = known.head.fields;
+    return readTarget(head);
+  }
   const counted = head.method === 'TRACE' || head.method === 'OPTIONS';
   const wrong = readFields(head, text, to + 11, end - 2, true, counted);
   if (wrong) return wrong;
+  head.fields = fields;
   if (head.count > limits.fields) return refuse(`more than ${limits.fields} header fields`, 'headers_too_large');
   if (head.minor === 1 && !head.hasHost) return refuse('no Host field');
   if (head.minor === 0) {
