@@ -5,7 +5,8 @@
 import net from 'node:net';
 import type { Fault } from '@arcus/gateway/fault.ts';
 import type { Binding, ClientShare, ListenAddress, Server } from '@arcus/gateway/kind.ts';
-import { acceptOptions, TcpStream } from '@arcus/gateway/tcp-stream.ts';
+import type { ByteStream } from '@arcus/gateway/stream.ts';
+import { createTcpServer } from '@arcus/gateway/tcp/tcp.ts';
 
 /** A server that wants its address; `pointer` names the field of the config, for the fault. */
 export interface Wanted {
@@ -279,7 +280,7 @@ export class Listeners {
   }
 
   #server(listener: Listener): net.Server {
-    return net.createServer(acceptOptions, (socket) => this.#accept(listener, socket));
+    return createTcpServer((stream) => this.#accept(listener, stream));
   }
 
   /** Accepts nothing more. */
@@ -292,16 +293,16 @@ export class Listeners {
     listener.release = null;
   }
 
-  #accept(listener: Listener, socket: net.Socket): void {
+  #accept(listener: Listener, stream: ByteStream): void {
     const { binding } = listener;
     if (binding.server === null) {
-      socket.destroy();
+      stream.destroy();
       return;
     }
     try {
-      binding.server.serve(TcpStream.accept(socket), binding);
+      binding.server.serve(stream, binding);
     } catch (error) {
-      socket.destroy();
+      stream.destroy();
       this.#failed(error, listener);
     }
   }

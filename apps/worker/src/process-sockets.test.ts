@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { acceptOptions } from '@arcus/gateway/tcp-stream.ts';
+import { createTcpServer } from '@arcus/gateway/tcp/tcp.ts';
 import { freePort } from '@arcus/testkit/port.ts';
 import { Sockets } from './process-sockets.ts';
 
@@ -13,9 +13,9 @@ class Peer {
   accepted = 0;
 
   listen(handle: object): Promise<unknown> {
-    const server = net.createServer(acceptOptions, (socket) => {
+    const server = createTcpServer((stream) => {
       this.accepted++;
-      socket.destroy();
+      stream.destroy();
     });
     this.servers.set(handle, server);
     server.listen(handle, 16);

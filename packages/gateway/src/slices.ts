@@ -1,4 +1,4 @@
-import { sendDue } from './outbox.ts';
+import { sendDue } from './tcp/outbox.ts';
 
 /**
  * Long work as a generator: it yields wherever others may run. One code, two ways to drive it: to the end at once, or

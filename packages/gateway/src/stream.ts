@@ -16,6 +16,17 @@ export interface StreamReceiver {
   onClose(error: Error | null): void;
 }
 
+/** Receives nothing; in place until an owner is set. A stream that ends or fails while nobody owns it frees itself. */
+export const nobody: StreamReceiver = {
+  onData() {},
+  onEnd() {},
+  onDrain() {},
+  onClose() {},
+};
+
+/** IPv4-mapped IPv6 is written as IPv4. */
+export const plainAddress = (address: string): string => (address.startsWith('::ffff:') ? address.slice(7) : address);
+
 export interface ByteStream {
   receiver: StreamReceiver;
   /** IP address of the peer; IPv4-mapped IPv6 is written as IPv4. */

@@ -5,7 +5,7 @@ import { type BuildContext, Name, type Ref, type Resolver, type ResolveStrategy 
 import { parseIp } from '../match/ip.ts';
 import { meaning } from '../refine.ts';
 import { SystemResolver } from '../resolvers/system.ts';
-import type { TcpStream } from '../tcp-stream.ts';
+import type { ByteStream } from '../stream.ts';
 import { dial, MAX_ATTEMPTS } from '../upstream/dial.ts';
 import { poolConfig } from '../upstream/pool.ts';
 import { EgressGuard, egressAllow } from './guard.ts';
@@ -72,7 +72,7 @@ export class Dialer {
    * and they are the ones it saw: there is no second resolution. connect_timeout_ms is for the dialling alone.
    * `signal`: nobody wants the connection any more.
    */
-  async connect(host: string, port: number, signal: AbortSignal): Promise<TcpStream> {
+  async connect(host: string, port: number, signal: AbortSignal): Promise<ByteStream> {
     const resolved = parseIp(host) === null && !host.includes(':') ? await this.#resolve(host) : [host];
     const allowed = this.guard.filter(resolved, port);
     if (allowed.length === 0) {

@@ -5,7 +5,7 @@ import type { Fault } from '../fault.ts';
 import { type BuildContext, defineEscaper, type Egress, type Escaper, secret, type Target } from '../kind.ts';
 import { meaning } from '../refine.ts';
 import type { Session } from '../session.ts';
-import type { TcpStream } from '../tcp-stream.ts';
+import type { ByteStream } from '../stream.ts';
 import { type PoolSettings, tunnelEgress, UpstreamPool } from '../upstream/pool.ts';
 import { openTunnel } from './connect_reply.ts';
 import { type DialConfig, Dialer, dialFields, dialRefs, peerOf } from './dialer.ts';
@@ -60,7 +60,7 @@ class ProxyHttp implements Escaper {
     return (fresh ? null : this.#pool.take(POOL_KEY)) ?? this.#forward(session);
   }
 
-  #dial(signal: AbortSignal): Promise<TcpStream> {
+  #dial(signal: AbortSignal): Promise<ByteStream> {
     return this.#dialer.connect(this.#proxy.host, this.#proxy.port, signal);
   }
 

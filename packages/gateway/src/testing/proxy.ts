@@ -6,7 +6,7 @@ import { Limits } from '../limits.ts';
 import { type HttpProxyServer, httpProxy } from '../servers/http_proxy.ts';
 import type { Decision } from '../session.ts';
 import { Stats } from '../stats.ts';
-import { acceptOptions, TcpStream } from '../tcp-stream.ts';
+import { createTcpServer } from '../tcp/tcp.ts';
 import { dial } from '../upstream/dial.ts';
 import { poolConfig, tunnelEgress, UpstreamPool } from '../upstream/pool.ts';
 import { Wheel } from '../wheel.ts';
@@ -101,9 +101,7 @@ export async function startTestProxy(options: TestProxyOptions = {}): Promise<Te
   }) as HttpProxyServer;
   server.graph = graph;
   const binding: Binding = { address: '', server, open: new Set() };
-  const listener = net.createServer(acceptOptions, (socket) => {
-    server.serve(TcpStream.accept(socket), binding);
-  });
+  const listener = createTcpServer((stream) => server.serve(stream, binding));
   await new Promise<void>((resolve) => listener.listen(options.port ?? 0, '127.0.0.1', resolve));
   return {
     port: (listener.address() as net.AddressInfo).port,

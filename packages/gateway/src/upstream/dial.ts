@@ -1,6 +1,6 @@
-import { isIPv6 } from 'node:net';
 import { GatewayError } from '../errors.ts';
-import { TcpStream } from '../tcp-stream.ts';
+import type { ByteStream } from '../stream.ts';
+import { connectTcp } from '../tcp/tcp.ts';
 
 export interface DialOptions {
   /** For all attempts together, ms. */
@@ -22,7 +22,7 @@ export const MAX_ATTEMPTS = 10;
  * are dialled as they are: what was checked is what is reached. Fails with connect_failed, connect_timeout or
  * client_closed (by the signal); then no attempt is left running.
  */
-export function dial(addresses: readonly string[], port: number, options: DialOptions): Promise<TcpStream> {
+export function dial(addresses: readonly string[], port: number, options: DialOptions): Promise<ByteStream> {
   const { timeoutMs, bind4, bind6, signal, staggerMs = 250 } = options;
   const candidates = addresses.slice(0, MAX_ATTEMPTS);
   return new Promise((resolve, reject) => {
@@ -54,7 +54,7 @@ export function dial(addresses: readonly string[], port: number, options: DialOp
       clearTimeout(stagger);
       const host = candidates[next++];
       if (host === undefined) return;
-      const cancel = TcpStream.connect({ host, port, localAddress: isIPv6(host) ? bind6 : bind4 }, (error, stream) => {
+      const cancel = connectTcp({ host, port, localAddress: host.includes(':') ? bind6 : bind4 }, (error, stream) => {
         cancels.delete(cancel);
         if (done) return stream?.destroy();
         if (stream) {
