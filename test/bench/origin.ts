@@ -60,6 +60,8 @@ http {
     listen 127.0.0.1:${port} backlog=4096;
     ${six ? `listen [::1]:${port} backlog=4096;` : ''}
     root ${root};
+    # No answer is like another.
+    location = /varied { add_header X-Request-ID $request_id; try_files /1k =404; }
     # Server-side includes take the length away; each buffer that is read becomes a chunk.
     location = /chunked { ssi on; ssi_types *; sendfile off; output_buffers 2 4k; try_files /16k =404; }
     # The body is read to its end before the answer: a plain "return 200" would answer early.

@@ -13,6 +13,8 @@ export interface WrkLoad {
   url: string;
   bodyBytes: number;
   connections: number;
+  /** No request is like another. */
+  varied?: boolean;
 }
 
 /** Requests that were answered in `seconds`. Throws when one was refused or failed: it would have cost less. */
@@ -20,6 +22,7 @@ export async function wrk(proxy: ProxyUnderTest, load: WrkLoad, seconds: number)
   const { stdout } = await run(programPath('wrk'), [
     ...['-t1', `-c${load.connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script],
     ...[`http://127.0.0.1:${proxy.port}/`, '--', load.method, load.url, proxy.authorization, String(load.bodyBytes)],
+    ...(load.varied ? ['varied'] : []),
   ]);
   const line = /^BENCH (.*)$/m.exec(stdout)?.[1];
   if (line === undefined) throw new Error(`wrk said: ${stdout}`);

@@ -32,12 +32,13 @@ interface Shape {
   what: string;
   path: string;
   bodyBytes?: number;
-  target: Record<string, number>;
+  target?: Record<string, number>;
+  varied?: boolean;
   /** proxy-chain too, and what no proxy in Node can be faster than. */
   others?: boolean;
 }
 
-const forward = ({ name, what, path, bodyBytes = 0, target, others = false }: Shape): Row => ({
+const forward = ({ name, what, path, bodyBytes = 0, target = {}, varied = false, others = false }: Shape): Row => ({
   name,
   description: `forward, keep-alive, ${CONNECTIONS} connections, ${what}: CPU per request`,
   programs: forwardPrograms,
@@ -51,7 +52,7 @@ const forward = ({ name, what, path, bodyBytes = 0, target, others = false }: Sh
     for (const proxy of proxies) {
       await checkForward(proxy, plain, proxy.name === 'arcus' || proxy.name === 'squid' ? blocked : null);
     }
-    const load: WrkLoad = { method: bodyBytes > 0 ? 'POST' : 'GET', url, bodyBytes, connections: CONNECTIONS };
+    const load: WrkLoad = { method: bodyBytes > 0 ? 'POST' : 'GET', url, bodyBytes, connections: CONNECTIONS, varied };
     return [
       await compare({
         ...{ name, unit: 'CPU µs per request', target, proxies, rounds: others ? 5 : 7 },
@@ -66,6 +67,12 @@ export const forwardRows: readonly Row[] = [
   forward({
     ...{ name: 'forward-1k', what: '1 KiB', path: '/1k' },
     ...{ target: { haproxy: 1.25, squid: 0.45 }, others: true },
+  }),
+  forward({
+    name: 'forward-varied',
+    what: '1 KiB, no request and no answer like another',
+    path: '/varied',
+    varied: true,
   }),
   forward({ name: 'forward-16k', what: '16 KiB', path: '/16k', target: { haproxy: 1.25 } }),
   forward({ name: 'forward-64k', what: '64 KiB', path: '/64k', target: { haproxy: 1.25 } }),
