@@ -120,6 +120,8 @@ export class Runtime implements Orders {
         throw new HeadRefused('head_replayed', message);
       }
       tenant.head = head;
+      // Signatures are checked beside the event loop, and many are done at once.
+      await this.#breathe();
       return wanted && !sameRelease(tenant.applied, wanted) ? loader.load(tenant.id, wanted, source) : null;
     });
     if (wanted === null) await this.#leave(tenant, head, news);

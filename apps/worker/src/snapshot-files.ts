@@ -1,4 +1,5 @@
 /** Files that are replaced as a whole. */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { fault } from '@arcus/control/faults.ts';
 
@@ -33,5 +34,42 @@ export async function syncFile(path: string): Promise<void> {
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/** Bytes that files share in memory, and how many of them one may take. */
+const SLAB = 256 * 1024;
+const SLAB_PART = SLAB / 8;
+
+/**
+ * Reads small files, one after another, into memory that they share: thousands of buffers of their own would each be
+ * freed on its own, with the event loop waiting.
+ */
+export class SlabReader {
+  #rest: Buffer = Buffer.alloc(0);
+
+  /** At once: to ask another thread for a small file takes twenty times as long. */
+  read(path: string): Buffer {
+    const file = openSync(path, 'r');
+    try {
+      const size = fstatSync(file).size;
+      const bytes = size > SLAB_PART ? Buffer.allocUnsafeSlow(size) : this.#take(size);
+      let at = 0;
+      while (at < size) {
+        const read = readSync(file, bytes, at, size - at, null);
+        if (read === 0) break;
+        at += read;
+      }
+      return bytes.subarray(0, at);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #take(size: number): Buffer {
+    if (size > this.#rest.length) this.#rest = Buffer.allocUnsafeSlow(SLAB);
+    const bytes = this.#rest.subarray(0, size);
+    this.#rest = this.#rest.subarray(size);
+    return bytes;
   }
 }

@@ -10,7 +10,6 @@
  *   <dir>/blobs/<sha256>     blobs from 16 KiB on
  *   <dir>/listed             there since all tenants of the store had their turn once: the snapshot is whole
  */
-import { readFileSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -20,7 +19,7 @@ import { fault } from '@arcus/control/faults.ts';
 import { makeFolder } from '@arcus/control/folder.ts';
 import type { Logger } from 'pino';
 import { backoff, Gate } from './lanes.ts';
-import { replaceFile, syncFile } from './snapshot-files.ts';
+import { replaceFile, SlabReader, syncFile } from './snapshot-files.ts';
 import { type Index, type Loaded, readRecord, recordOf, type Saved, sizeOf } from './snapshot-record.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
@@ -109,8 +108,9 @@ export class Snapshot {
       else names.add(name.replace(/\.old$/, ''));
     }
     const breathe = slices();
+    const reader = new SlabReader();
     for (const name of names) {
-      const saved = await this.#load(name);
+      const saved = await this.#load(name, reader);
       if (saved) yield saved;
       await breathe();
     }
@@ -408,12 +408,12 @@ export class Snapshot {
     }
   }
 
-  async #load(tenant: string): Promise<Loaded | null> {
+  async #load(tenant: string, reader: SlabReader): Promise<Loaded | null> {
     const file = this.#file(tenant);
     try {
-      const { index, blobs, large } = await this.#whole(tenant, file).catch((error) =>
+      const { index, blobs, large } = await this.#whole(tenant, file, reader).catch((error) =>
         // A power cut took the new one; the one before it was safe.
-        this.#whole(tenant, `${file}.old`).catch(() => Promise.reject(error)),
+        this.#whole(tenant, `${file}.old`, reader).catch(() => Promise.reject(error)),
       );
       this.#use(tenant, large);
       return { tenant, head: index.head, manifest: index.manifest, blobs };
@@ -424,9 +424,8 @@ export class Snapshot {
   }
 
   /** A tenant's file with all blobs that it names. */
-  async #whole(tenant: string, file: string) {
-    // At once: it is small, nothing is served yet, and to ask another thread for it takes twenty times as long.
-    const { index, small } = readRecord(tenant, readFileSync(file));
+  async #whole(tenant: string, file: string, reader: SlabReader) {
+    const { index, small } = readRecord(tenant, reader.read(file));
     const blobs = new Map(small);
     for (const [sha, body] of small) checkBlob(sha, body);
     const named = index.manifest?.sections.flatMap((section) => section.blobs);

@@ -1,4 +1,5 @@
 /** From the store's heads to orders for the runtime. */
+import { slices } from '@arcus/control/canonical.ts';
 import type { Head } from '@arcus/control/release.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
 import type { Logger } from 'pino';
@@ -48,7 +49,10 @@ export async function watch(options: WatchOptions): Promise<void> {
           const some = [...missing].slice(0, TOLD_ONE_BY_ONE);
           log.warn({ missing: missing.size, some }, 'the store has no head of tenants that are served: they go on');
         }
+        const breathe = slices();
         for (const [tenant, head] of heads) {
+          // Most say what is known, and then nothing else lets the event loop turn.
+          await breathe();
           const room = orders.room?.();
           if (room) await room;
           orders.want(tenant, head);

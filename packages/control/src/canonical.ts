@@ -54,25 +54,33 @@ export function canonicalHash(value: unknown): string {
 
 /** Who waits for its next slice. */
 const waiting: (() => void)[] = [];
+/** When the work of this turn of the event loop began; 0 before it has. */
+let began = 0;
+const forget = (): void => {
+  began = 0;
+};
 
 function turn(): void {
+  began = performance.now();
+  setImmediate(waiting.length > 1 ? turn : forget);
   waiting.shift()?.();
-  if (waiting.length > 0) setImmediate(turn);
 }
 
 /**
- * A function to await inside long loops: it lets the event loop turn once `budget` milliseconds of work have passed
- * since the last turn (the time starts with the first call). Of several loops one goes on in each turn.
+ * A function to await inside long loops: it lets the event loop turn once `budget` milliseconds of work have passed in
+ * this turn, whoever did it: a hundred short tasks hold it as long as one that is long. Of those that wait one goes on
+ * in each turn.
  */
 export function slices(budget = 2): () => Promise<void> | undefined {
-  let since = performance.now();
   return () => {
-    if (performance.now() - since < budget) return undefined;
+    const now = performance.now();
+    if (began === 0) {
+      began = now;
+      setImmediate(forget);
+    }
+    if (now - began < budget) return undefined;
     return new Promise((resolve) => {
-      waiting.push(() => {
-        since = performance.now();
-        resolve();
-      });
+      waiting.push(resolve);
       if (waiting.length === 1) setImmediate(turn);
     });
   };

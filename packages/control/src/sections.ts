@@ -248,11 +248,12 @@ async function fetchParts(
     const batch = names.slice(i, i + 64);
     const bodies = await getBlobs(batch);
     for (const name of batch) {
+      // Many bodies come with one answer of a store.
+      await breathe();
       const body = bodies.get(name);
       if (!body) throw new StoreCorrupt(`blob ${name} is missing`);
       if (sha256(body) !== name) throw new StoreCorrupt(`blob ${name} was altered`);
       cache.set(name, await unpack(name, body));
-      await breathe();
     }
   }
 }
@@ -359,7 +360,9 @@ const SMALL_PACK = 12 * 1024;
 /** The content of a small blob; null when it is none. RFC 1952 §2.3.1: the last four bytes are its length, if true. */
 function unpackSmall(body: Uint8Array): Buffer | null {
   const length = Buffer.from(body.buffer, body.byteOffset, body.length).readUInt32LE(body.length - 4);
-  return length <= SMALL && body.length <= SMALL ? gunzipSync(body, { maxOutputLength: SMALL }) : null;
+  if (length > SMALL || body.length > SMALL) return null;
+  // One byte more than it says: a buffer that is just full asks for the next one.
+  return gunzipSync(body, { maxOutputLength: SMALL, chunkSize: Math.max(length, 64) + 1 });
 }
 
 interface PackCache {
