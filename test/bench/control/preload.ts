@@ -6,8 +6,8 @@
 import http from 'node:http';
 
 const port = Number(process.env.BENCH_MONITOR_PORT);
-delete process.env.BENCH_MONITOR_PORT;
-if (port > 0) {
+// Not in the processes behind a worker's first one, which inherit all of this.
+if (port > 0 && process.env.ARCUS_PROCESS === undefined) {
   let cpu = 0;
   let wall = 0;
   const spent = () => {
@@ -30,9 +30,15 @@ if (port > 0) {
     lastWall = nowWall;
   }, 1);
   timer.unref();
-  const server = http.createServer((request, response) => {
+  /** Buffers are freed beside the event loop, after the collection that found them: the second one waits for that. */
+  const collect = async () => {
+    global.gc?.();
+    await new Promise((freed) => setTimeout(freed, 500));
+    global.gc?.();
+  };
+  const server = http.createServer(async (request, response) => {
     const [blockCpuMs, blockWallMs] = [cpu, wall];
-    if (request.url === '/gc') global.gc?.();
+    if (request.url === '/gc') await collect();
     const { user, system } = process.cpuUsage();
     const { rss, heapUsed, external } = process.memoryUsage();
     response.end(
