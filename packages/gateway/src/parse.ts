@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { AnyObject } from './config.ts';
 import { ENOUGH, type Fault, pointer } from './fault.ts';
 import { faultsOf } from './issues.ts';
+import { share } from './share.ts';
 import type { Steps } from './slices.ts';
 import { changed } from './window.ts';
 
@@ -33,10 +34,15 @@ export function* parseInSteps(
   const rest = long.length === 0 ? input : { ...input, ...Object.fromEntries(long.map(({ key }) => [key, []])) };
   const result = schema.safeParse(rest);
   const faults = result.success ? [] : faultsOf(result.error, rest);
-  const object = (result.data ?? {}) as Record<string, unknown>;
+  let object = (result.data ?? {}) as Record<string, unknown>;
+  const last = before?.() as Record<string, unknown> | undefined;
+  const old = last && outputs.get(last) === schema ? last : undefined;
+  // What is as before is in memory once, and the release before leaves no holes there.
+  if (old) object = share(old, object) as Record<string, unknown>;
+  // Its long lists are still to come.
+  if (object === old && long.length > 0) object = { ...old };
   for (const { key, list, array } of long) {
-    const old = before?.() as Record<string, unknown> | undefined;
-    const known = old && outputs.get(old) === schema ? (old[key] as unknown[]) : [];
+    const known = old ? (old[key] as unknown[]) : [];
     const source = sources.get(known);
     const part = source ? changed(source, list) : { from: 0, before: 0, after: list.length };
     let parsed = known.slice(0, part.from);
