@@ -1,7 +1,7 @@
 /**
  * How large the young part of V8's heap may get, which can be said only when a process starts. By itself V8 lets it grow
  * to two times 64 MiB while thousands of releases are loaded. Nearly all of that stays, so each collection moves a
- * quarter of it while the event loop waits; and the memory is never given back. With 16 MiB a pause is a fourth as long,
+ * quarter of it while the event loop waits; and the memory is never given back. With 16 MiB a pause is a third as long,
  * and requests, whose garbage dies at once, cost the same.
  */
 const OPTION = '--max-semi-space-size';
