@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BULK_SIZE, giveBack, isPooled, takeBulk, takeFor } from './buffers.ts';
+import { drop, giveBack, isPooled, takeFor, takeLarger } from './buffers.ts';
 
 describe('buffers that are used again', () => {
   it('are little larger than what they are for', () => {
@@ -15,7 +15,28 @@ describe('buffers that are used again', () => {
       const { length } = takeFor(size);
       assert.ok(length >= size && length <= most, `${length} bytes for ${size}`);
     }
-    assert.equal(takeBulk().length, BULK_SIZE);
+  });
+
+  it('are large for streams that move much, and so large only for some of them', () => {
+    const taken: Buffer[] = [];
+    const next = () => {
+      const buffer = takeLarger(80 * 1024)!;
+      taken.push(buffer);
+      return buffer;
+    };
+    while (next().length === 1024 * 1024) assert.ok(taken.length <= 32);
+    assert.equal(taken.length, 33);
+    assert.equal(taken[32]!.length, 256 * 1024);
+    assert.equal(takeLarger(256 * 1024), null);
+    // One that is given back is used again, one that is dropped is not; both make room.
+    giveBack(taken[0]!);
+    assert.equal(next().buffer, taken[0]!.buffer);
+    drop(taken[1]!.buffer);
+    const other = takeLarger(256 * 1024)!;
+    assert.equal(other.length, 1024 * 1024);
+    assert.ok(!taken.some((buffer) => buffer.buffer === other.buffer));
+    assert.equal(takeLarger(1024 * 1024), null);
+    for (const { buffer } of [...taken.slice(2), other]) drop(buffer);
   });
 
   it('come back, and are never had by two', () => {

@@ -6,6 +6,8 @@ class BufferPool {
   readonly size: number;
   readonly #most: number;
   readonly #spare: Buffer[] = [];
+  /** Taken, and neither given back nor dropped. */
+  out = 0;
 
   /** `most`: so many are kept while nobody uses them. */
   constructor(size: number, most: number) {
@@ -14,6 +16,7 @@ class BufferPool {
   }
 
   take(): Buffer {
+    this.out++;
     const spare = this.#spare.pop();
     if (spare !== undefined) return spare;
     const buffer = Buffer.allocUnsafeSlow(this.size);
@@ -22,6 +25,7 @@ class BufferPool {
   }
 
   give(buffer: Buffer): void {
+    this.out--;
     if (this.#spare.length < this.#most) this.#spare.push(buffer);
   }
 }
@@ -31,11 +35,17 @@ const KIB = 1024;
 const owners = new WeakMap<ArrayBufferLike, BufferPool>();
 /** A read of the most common bodies and the head before it fit into the largest. */
 const copies = [4, 16, 80].map((kib) => new BufferPool(kib * KIB, 32));
-/** For reads of a stream that moves much. */
-export const BULK_SIZE = 256 * KIB;
-const bulk = new BufferPool(BULK_SIZE, 16);
+/** For reads of a stream that moves much: the larger, the fewer times its peers are woken; as far as a core's cache goes. */
+const bulk = new BufferPool(256 * KIB, 16);
+const huge = new BufferPool(1024 * KIB, 4);
+/** So many are in use at most: what streams that move very much may cost in memory. */
+const MOST_HUGE = 32;
 
-export const takeBulk = (): Buffer => bulk.take();
+/** A larger one for a stream that has filled `size` bytes; null when there is none. */
+export function takeLarger(size: number): Buffer | null {
+  if (size < huge.size && huge.out < MOST_HUGE) return huge.take();
+  return size < bulk.size ? bulk.take() : null;
+}
 
 /** A buffer of at least `size` bytes. */
 export function takeFor(size: number): Buffer {
@@ -46,6 +56,12 @@ export function takeFor(size: number): Buffer {
 /** Nobody reads from or writes to this buffer any more. One that is of no pool is left to the garbage collector. */
 export function giveBack(buffer: Buffer): void {
   owners.get(buffer.buffer)?.give(buffer);
+}
+
+/** As `giveBack`, for one that somebody may still read from: it is not used again. */
+export function drop(memory: ArrayBufferLike): void {
+  const pool = owners.get(memory);
+  if (pool !== undefined) pool.out--;
 }
 
 /** Is it memory of a pool, which must be given back once? */

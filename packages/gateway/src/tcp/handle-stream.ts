@@ -1,7 +1,7 @@
 // biome-ignore-all lint/complexity/noThisInStatic: Node calls these with the handle as `this`.
 import { getSystemErrorName } from 'node:util';
 import { type ByteStream, nobody, plainAddress, type StreamReceiver } from '../stream.ts';
-import { BULK_SIZE, giveBack, isPooled, takeBulk, takeFor } from './buffers.ts';
+import { drop, giveBack, isPooled, takeFor, takeLarger } from './buffers.ts';
 import {
   type AddressOf,
   type ConnectRequest,
@@ -26,8 +26,9 @@ const SHARED = Buffer.allocUnsafeSlow(72 * 1024);
 const SWIFT = 6 * 1024 * 1024;
 /** After a wait a swift peer must take so much in small reads first: most waits are short, and small reads dear. */
 const PROBATION = 256 * 1024;
-/** A read this small ends the bulk: the buffer goes back. */
+/** A read this small, or such a part of its buffer, ends the bulk: the buffer goes back. */
 const TRICKLE = 8 * 1024;
+const TRICKLE_PART = 1 / 32;
 /** Text beyond this length leaves at once: who writes it should hear soon whether the peer takes it. */
 const MAX_PUT_OFF = 16 * 1024;
 
@@ -149,6 +150,7 @@ export class HandleStream implements ByteStream, Sender {
   }
   static #onClose(this: Carrier): void {
     const stream = this[STREAM];
+    stream.#drop();
     stream.receiver.onClose(stream.#error);
   }
 
@@ -310,7 +312,7 @@ export class HandleStream implements ByteStream, Sender {
     if (this.#paused) this.#run = this.#run >= SWIFT ? SWIFT - PROBATION : 0;
     else {
       if (this.#run < SWIFT) this.#run += size;
-      if (size < TRICKLE) this.#giveBack();
+      if (size < TRICKLE || size < buffer.length * TRICKLE_PART) this.#giveBack();
       else if (size === buffer.length) this.#grow(size);
     }
     return this.#buffer === buffer ? undefined : this.#buffer;
@@ -318,16 +320,26 @@ export class HandleStream implements ByteStream, Sender {
 
   /** A read that fills its buffer is bulk: the next one goes to a buffer of the stream's own, which needs no copy. */
   #grow(size: number): void {
-    if (this.#run >= SWIFT && size < BULK_SIZE) {
+    if (this.#run >= SWIFT) {
+      const larger = takeLarger(size);
+      if (larger === null) return;
       this.#giveBack();
-      this.#buffer = takeBulk();
+      this.#buffer = larger;
     } else if (this.#buffer === SHARED) this.#buffer = takeFor(size);
   }
 
   /** Only when nothing is being written from it any more. */
   #giveBack(): void {
-    if (this.#buffer === SHARED) return;
-    if (this.#handle !== null) giveBack(this.#buffer);
+    if (this.#buffer === SHARED || this.#handle === null) return;
+    giveBack(this.#buffer);
     this.#buffer = SHARED;
+  }
+
+  /** Closed: who received the last bytes may still have them. */
+  #drop(): void {
+    if (this.#buffer !== SHARED) drop(this.#buffer.buffer);
+    this.#buffer = SHARED;
+    if (this.#lent !== null) for (const memory of this.#lent) drop(memory);
+    this.#lent = null;
   }
 }
