@@ -37,7 +37,7 @@ const owners = new WeakMap<ArrayBufferLike, BufferPool>();
 const copies = [4, 16, 80].map((kib) => new BufferPool(kib * KIB, 32));
 /** For reads of a stream that moves much: the larger, the fewer times its peers are woken; as far as a core's cache goes. */
 const bulk = new BufferPool(256 * KIB, 16);
-const huge = new BufferPool(1024 * KIB, 4);
+const huge = new BufferPool(1024 * KIB, 16);
 /** So many are in use at most: what streams that move very much may cost in memory. */
 const MOST_HUGE = 32;
 

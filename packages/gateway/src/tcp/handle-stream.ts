@@ -20,15 +20,22 @@ import type { ConnectOptions } from './tcp.ts';
  */
 const SHARED = Buffer.allocUnsafeSlow(72 * 1024);
 /**
- * A stream whose bytes went on without a wait for so long has a swift peer and reads into a large buffer. The kernel takes
- * up to 4 MiB for a peer that reads nothing: one that was served more than that does read.
+ * A stream whose bytes went on for so long without a long wait has a swift peer and reads into a large buffer. The kernel
+ * takes up to 4 MiB for a peer that reads nothing: one that was served more than that does read.
  */
 const SWIFT = 6 * 1024 * 1024;
-/** After a wait a swift peer must take so much in small reads first: most waits are short, and small reads dear. */
-const PROBATION = 256 * 1024;
+/** A peer that takes longer for what waits is slow, until it has been swift again, ms. */
+const SLOW_MS = 50;
 /** A read this small, or such a part of its buffer, ends the bulk: the buffer goes back. */
 const TRICKLE = 8 * 1024;
 const TRICKLE_PART = 1 / 32;
+/**
+ * A swift stream that was read for so long without a word in between is a bulk transfer: when a read does not fill half of its
+ * buffer the next one waits a moment, so that more comes at once and peers are woken less often. An answer to a question is
+ * never late by it.
+ */
+const MONOLOGUE = 1024 * 1024;
+const REST_MS = 1;
 /** Text beyond this length leaves at once: who writes it should hear soon whether the peer takes it. */
 const MAX_PUT_OFF = 16 * 1024;
 
@@ -48,6 +55,13 @@ type Ready = (error: Error | null, stream: ByteStream | null) => void;
 /** Used again as long as writes are over at once. */
 let spare: WriteRequest | null = null;
 
+let resting: HandleStream[] = [];
+function wakeAll(): void {
+  const all = resting;
+  resting = [];
+  for (const stream of all) stream.wake();
+}
+
 /** A TCP socket as a ByteStream, by its handle alone. */
 export class HandleStream implements ByteStream, Sender {
   receiver: StreamReceiver = nobody;
@@ -64,8 +78,14 @@ export class HandleStream implements ByteStream, Sender {
   #finSent = false;
   #finDone = false;
   #buffer: Buffer = SHARED;
-  /** Bytes read since the last wait. */
+  /** Bytes read since the last long wait. */
   #run = 0;
+  /** When it was paused last. */
+  #since = 0;
+  /** Bytes read since the last write. */
+  #monologue = 0;
+  /** The next read waits for more to come. */
+  #resting = false;
   /** Heads and short bodies that leave at the end of this turn. */
   #putOff = '';
   /** Writes that the kernel has not taken in full. */
@@ -205,6 +225,7 @@ export class HandleStream implements ByteStream, Sender {
   #put(chunk: Uint8Array | string): boolean {
     const handle = this.#handle;
     if (handle === null || this.#finSent) return true;
+    this.#monologue = 0;
     const request = spare ?? new WriteWrap();
     spare = request;
     const failed =
@@ -234,13 +255,21 @@ export class HandleStream implements ByteStream, Sender {
   pause(): void {
     if (this.#paused) return;
     this.#paused = true;
-    this.#handle?.readStop();
+    this.#since = performance.now();
+    if (!this.#resting) this.#handle?.readStop();
   }
 
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (!this.#finGot) this.#handle?.readStart();
+    if (performance.now() - this.#since > SLOW_MS) this.#run = 0;
+    if (!this.#finGot && !this.#resting) this.#handle?.readStart();
+  }
+
+  /** A rest is over. */
+  wake(): void {
+    this.#resting = false;
+    if (!this.#finGot && !this.#paused) this.#handle?.readStart();
   }
 
   end(): void {
@@ -309,13 +338,21 @@ export class HandleStream implements ByteStream, Sender {
     this.receiver.onData(chunk, buffer === SHARED);
     // While it waits it needs no other: what made it wait may last.
     if (kept === buffer.buffer) this.#buffer = SHARED;
-    if (this.#paused) this.#run = this.#run >= SWIFT ? SWIFT - PROBATION : 0;
-    else {
+    if (!this.#paused) {
       if (this.#run < SWIFT) this.#run += size;
+      this.#monologue += size;
       if (size < TRICKLE || size < buffer.length * TRICKLE_PART) this.#giveBack();
       else if (size === buffer.length) this.#grow(size);
+      else if (this.#monologue > MONOLOGUE && this.#run >= SWIFT && size * 2 < buffer.length) this.#rest();
     }
     return this.#buffer === buffer ? undefined : this.#buffer;
+  }
+
+  #rest(): void {
+    if (this.#handle === null) return;
+    this.#resting = true;
+    this.#handle.readStop();
+    if (resting.push(this) === 1) setTimeout(wakeAll, REST_MS);
   }
 
   /** A read that fills its buffer is bulk: the next one goes to a buffer of the stream's own, which needs no copy. */

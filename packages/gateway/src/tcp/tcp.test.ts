@@ -280,6 +280,41 @@ for (const [kind, transport] of [
       assert.equal(heard.ended, 1);
     });
 
+    it('loses nothing of a long transfer, however often it is paused, and can be closed in the middle', async () => {
+      const piece = Buffer.from(Array.from({ length: 64 * 1024 }, (_, i) => i % 251));
+      for (const cut of [false, true]) {
+        const { stream, heard, peer } = await accepted(transport);
+        let size = 0;
+        let wrong = 0;
+        let pauses = 0;
+        stream.receiver = {
+          onData(chunk) {
+            if (chunk[0] !== piece[size % piece.length]) wrong++;
+            size += chunk.length;
+            if (chunk.at(-1) !== piece[(size - 1) % piece.length]) wrong++;
+            if (cut && size > 20 * 1024 * 1024) stream.destroy();
+            else if (++pauses % 3 === 0) {
+              stream.pause();
+              if (pauses % 2) setImmediate(() => stream.resume());
+              else stream.resume();
+            }
+          },
+          onEnd: () => heard.onEnd(),
+          onDrain() {},
+          onClose: (error) => heard.onClose(error),
+        };
+        const send = (left: number) => {
+          if (left === 0) peer.end();
+          // Not all at once: reads that do not fill their buffer are a part of it.
+          else if (!peer.destroyed) peer.write(piece, () => setImmediate(send, left - 1));
+        };
+        send(1000);
+        await until(() => (cut ? heard.closed.length : heard.ended));
+        assert.equal(wrong, 0);
+        if (!cut) assert.equal(size, 1000 * piece.length);
+      }
+    });
+
     it('sends what was written before it is destroyed', async () => {
       const { stream, heard, peer } = await accepted(transport);
       const got = gather(peer);
