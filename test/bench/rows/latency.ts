@@ -1,6 +1,6 @@
 /** What a proxy adds to the time of a request when it has little to do: 1,000 requests a second, open loop. */
 import { startArcus } from '../arcus.ts';
-import { emptyLogs, type ProxyUnderTest } from '../lab.ts';
+import { emptyLogs, type Lab, type ProxyUnderTest } from '../lab.ts';
 import { openLoop } from '../load/open-loop.ts';
 import { percentile } from '../measure.ts';
 import { startHaproxy } from '../neighbours/haproxy.ts';
@@ -17,6 +17,16 @@ const ROUNDS = 21;
 const head = (url: string, authorization: string) =>
   `GET ${url} HTTP/1.1\r\nHost: ${new URL(url).host}\r\n${authorization && `Proxy-Authorization: ${authorization}\r\n`}\r\n`;
 
+/**
+ * Work of the lowest class on both cores: a core that has nothing to do sleeps, and on a virtual machine it takes longer to wake
+ * than any proxy takes.
+ */
+async function keepAwake(lab: Lab): Promise<void> {
+  for (const measured of [true, false]) {
+    await lab.start('chrt', ['--idle', '0', 'sh', '-c', 'while :; do :; done'], { measured, ready: () => true });
+  }
+}
+
 export const latencyRow: Row = {
   name: 'latency',
   description: `added latency at ${PER_SECOND} requests a second`,
@@ -27,6 +37,7 @@ export const latencyRow: Row = {
     const url = `http://${origin.host}:${origin.port}/1k`;
     const proxies = [await startArcus(lab), await startHaproxy(lab, 'http', origin.port), await startSquid(lab)];
     for (const proxy of proxies) await checkForward(proxy, url, null);
+    await keepAwake(lab);
     const ways: { name: string; port: number; authorization: string; proxy?: ProxyUnderTest }[] = [
       { name: 'direct', port: origin.port, authorization: '' },
       ...proxies.map((proxy) => ({ ...proxy, proxy })),
