@@ -13,7 +13,6 @@ import { Stats } from '@arcus/gateway/stats.ts';
 import { Wheel } from '@arcus/gateway/wheel.ts';
 import type { Logger } from 'pino';
 import { lineDestination, openDecisionLog } from './decision-log.ts';
-import { readExamples } from './document.ts';
 import type { WorkerEnv } from './env.ts';
 import { latch } from './lanes.ts';
 import { Listeners, type ListenersOptions } from './listeners.ts';
@@ -82,7 +81,6 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   const verifier = await loadVerifier(env);
   const shared = group !== undefined;
   const drainMs = env.ARCUS_DRAIN_SECONDS * 1000;
-  readExamples();
 
   const stats = new Stats();
   const wheel = new Wheel();
