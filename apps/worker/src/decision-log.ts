@@ -22,7 +22,7 @@ export interface DecisionLog {
 
 /**
  * So many bytes of lines gather before they go to the destination; or what there is every quarter of a second. Each part
- * takes a thread there and back, which costs as much as some dozens of lines.
+ * takes a thread there and back, which costs about as much as a hundred lines.
  */
 const GATHER = 128 * 1024;
 /** What a pipe takes in one piece (PIPE_BUF): lines of several processes do not mix then. */

@@ -31,8 +31,8 @@ const TRICKLE = 8 * 1024;
 const TRICKLE_PART = 1 / 32;
 /**
  * A swift stream that was read for so long without a word in between is a bulk transfer: when a read does not fill half of its
- * buffer the next one waits a moment, so that more comes at once and peers are woken less often. An answer to a question is
- * never late by it.
+ * buffer the next one waits a moment, so that more comes at once and peers are woken less often. The first
+ * MiB of an answer is never late by it.
  */
 const MONOLOGUE = 1024 * 1024;
 const REST_MS = 1;
@@ -338,6 +338,7 @@ export class HandleStream implements ByteStream, Sender {
     this.receiver.onData(chunk, buffer === SHARED);
     // While it waits it needs no other: what made it wait may last.
     if (kept === buffer.buffer) this.#buffer = SHARED;
+    if (this.#handle === null) return undefined;
     if (!this.#paused) {
       if (this.#run < SWIFT) this.#run += size;
       this.#monologue += size;
@@ -349,9 +350,8 @@ export class HandleStream implements ByteStream, Sender {
   }
 
   #rest(): void {
-    if (this.#handle === null) return;
     this.#resting = true;
-    this.#handle.readStop();
+    this.#handle?.readStop();
     if (resting.push(this) === 1) setTimeout(wakeAll, REST_MS);
   }
 
@@ -367,7 +367,7 @@ export class HandleStream implements ByteStream, Sender {
 
   /** Only when nothing is being written from it any more. */
   #giveBack(): void {
-    if (this.#buffer === SHARED || this.#handle === null) return;
+    if (this.#buffer === SHARED) return;
     giveBack(this.#buffer);
     this.#buffer = SHARED;
   }

@@ -84,6 +84,13 @@ const METHODS = [
   'shutdown',
   'close',
   'reset',
+  'setNoDelay',
+  'bind',
+  'bind6',
+  'connect',
+  'connect6',
+  'getpeername',
+  'getsockname',
 ];
 
 /** Null where this Node does not have all of it. */
