@@ -38,11 +38,12 @@ export async function compileDocument(
       (previous?.config[family] as readonly AnyObject[] | undefined)?.find((object) => object.name === name);
     const { entries, faults } = await runSliced(parseEntries(outer.data.config, before));
     if (faults.length > 0) throw new FaultError(faults);
-    // The loader keeps the document's parts for the next release: from now on as they were parsed, which is not done
-    // twice then, and in memory once. Whoever shares them would get the same.
+    const graph = await compileSliced(info, version, configOf(entries), deps, previous);
+    // The loader keeps the document's parts for the next release: from now on as the graph does, which is not parsed
+    // and built twice then, and in memory once. Whoever shares them would get the same.
     const config = outer.data.config as Record<string, unknown[]>;
-    for (const { family, index, object } of entries) config[family]![index] = object;
-    return await compileSliced(info, version, configOf(entries), deps, previous);
+    for (const { family, index } of entries) config[family]![index] = graph.config[family][index];
+    return graph;
   } catch (error) {
     if (!(error instanceof FaultError)) throw error;
     throw new FaultError(error.faults.map((f) => ({ ...f, pointer: `/config${f.pointer}` })));

@@ -1,6 +1,7 @@
+import { hash } from 'node:crypto';
 import { comparing } from './canonical.ts';
 import { checking, entriesOf, refsOf } from './check.ts';
-import { type AnyObject, type Config, type Entry, kindOf, type TenantInfo } from './config.ts';
+import { type AnyObject, type Config, configOf, type Entry, kindOf, type TenantInfo } from './config.ts';
 import { FaultError, pointer } from './fault.ts';
 import type {
   Auditor,
@@ -18,6 +19,7 @@ import type {
   UserGroup,
 } from './kind.ts';
 import { buildOrder, nodeKey } from './order.ts';
+import { parsedAs } from './parse.ts';
 import type { Services } from './services.ts';
 import { run, runSliced, type Steps } from './slices.ts';
 
@@ -34,6 +36,7 @@ export interface CompileDeps {
 
 export interface Graph extends GraphHandle {
   readonly info: TenantInfo;
+  /** What the graph was built from, as the kinds of its objects keep it (`Kind.kept`). */
   readonly config: Config;
   readonly servers: ReadonlyMap<string, Server>;
   readonly escapers: ReadonlyMap<string, Escaper>;
@@ -51,12 +54,27 @@ export interface Graph extends GraphHandle {
 /** A live object and the graphs that hold it: closed when the last of them is gone. */
 class Held {
   readonly object: LiveObject;
+  /** As its kind keeps it. */
   readonly config: AnyObject;
+  /** Of the config that it was built from, when that is not kept. */
+  readonly #print: string | undefined;
   graphs = 1;
 
-  constructor(object: LiveObject, config: AnyObject) {
+  constructor(object: LiveObject, config: AnyObject, kept: AnyObject) {
     this.object = object;
-    this.config = config;
+    this.config = kept;
+    this.#print = kept === config ? undefined : printOf(config);
+  }
+
+  /** Was it built from just this config? */
+  *isOf(config: AnyObject): Steps<boolean> {
+    if (config === this.config) return true;
+    return this.#print === undefined ? yield* comparing(this.config, config) : this.#print === printOf(config);
+  }
+
+  /** What a new object of that type may take over. */
+  of(type: string): LiveObject | undefined {
+    return this.graphs > 0 && this.object.type === type ? this.object : undefined;
   }
 
   letGo(): void {
@@ -64,15 +82,21 @@ class Held {
   }
 }
 
+/** Equal configs that one schema gave out have equal prints, and only they. */
+const printOf = (config: AnyObject): string => hash('sha256', JSON.stringify(config), 'base64url');
+
+const NONE: ReadonlyMap<string, any> = new Map();
+
 class CompiledGraph implements Graph {
   readonly info: TenantInfo;
-  readonly config: Config;
+  config: Config;
   readonly version: number;
-  readonly servers = new Map<string, Server>();
-  readonly escapers = new Map<string, Escaper>();
-  readonly resolvers = new Map<string, Resolver>();
-  readonly user_groups = new Map<string, UserGroup>();
-  readonly auditors = new Map<string, Auditor>();
+  // Most tenants have none of some of these.
+  servers: ReadonlyMap<string, Server> = NONE;
+  escapers: ReadonlyMap<string, Escaper> = NONE;
+  resolvers: ReadonlyMap<string, Resolver> = NONE;
+  user_groups: ReadonlyMap<string, UserGroup> = NONE;
+  auditors: ReadonlyMap<string, Auditor> = NONE;
   readonly policies: Policy[] = [];
   /** The compiler's own: all objects by `<family>/<name>`. */
   readonly held = new Map<string, Held>();
@@ -155,7 +179,7 @@ function* compiling(
   const made: Made = new Map();
   for (const { family, name, object } of entries) {
     const before = old?.held.get(nodeKey(family, name));
-    if (before && object && (yield* comparing(before.config, object))) unchanged.add(object);
+    if (before && object && (yield* before.isOf(object))) unchanged.add(object);
     yield;
   }
   const before = (family: Family, name: string) => old?.held.get(nodeKey(family, name));
@@ -170,15 +194,65 @@ function* compiling(
       .filter((e) => e.family !== 'servers' || info.status !== 'inactive')
       .map((e) => ({ ...e, refs: refsOf({ family: e.family, object: e.object }) }));
     const { order } = buildOrder(nodes);
+    const unseal = unsealerOf(deps, info.tenant_id);
     // Servers last: they see all policies.
     for (const node of order)
-      if (node.family !== 'servers') yield* build(graph, node, deps, made, old, unchanged.has(node.object));
+      if (node.family !== 'servers') yield* build(graph, node, unseal, made, old, unchanged.has(node.object));
     graph.policies.sort((a, b) => a.priority - b.priority || (a.name < b.name ? -1 : 1));
-    for (const node of order) if (node.family === 'servers') yield* build(graph, node, deps, made, undefined, false);
+    for (const node of order) if (node.family === 'servers') yield* build(graph, node, unseal, made, undefined, false);
+    graph.config = keptConfig(entries, graph.held);
     return graph;
   } catch (error) {
     graph.retire();
     throw error;
+  }
+}
+
+/** A function of its own: a kind may keep it for as long as its object lives, and it must keep nothing else alive. */
+const unsealerOf =
+  (deps: CompileDeps, tenant: string): BuildContext['unseal'] =>
+  (value, place) =>
+    deps.unseal(value, `${tenant}/${place}`);
+
+class Building implements BuildContext {
+  readonly tenant: string;
+  readonly services: Services;
+  readonly made: Made;
+  readonly policies: readonly Policy[];
+  readonly unseal: BuildContext['unseal'];
+  readonly #key: string;
+  readonly #refs: readonly string[];
+  readonly #held: ReadonlyMap<string, Held>;
+  readonly #previous: LiveObject | undefined;
+
+  constructor(
+    graph: CompiledGraph,
+    key: string,
+    refs: readonly string[],
+    made: Made,
+    unseal: BuildContext['unseal'],
+    previous: LiveObject | undefined,
+  ) {
+    this.tenant = graph.info.tenant_id;
+    this.services = graph.services;
+    this.made = made;
+    this.policies = graph.policies;
+    this.unseal = unseal;
+    this.#key = key;
+    this.#refs = refs;
+    this.#held = graph.held;
+    this.#previous = previous;
+  }
+
+  get<F extends Family>(family: F, name: string): LiveOf[F] {
+    const ref = nodeKey(family, name);
+    const held = this.#refs.includes(ref) ? this.#held.get(ref) : undefined;
+    if (!held) throw new Error(`${this.#key} asks for ${ref}, which it does not declare in refs`);
+    return held.object as LiveOf[F];
+  }
+
+  previous(): LiveObject | undefined {
+    return this.#previous;
   }
 }
 
@@ -187,7 +261,7 @@ type Buildable = Entry & { object: AnyObject; refs: readonly { family: Family; n
 function* build(
   graph: CompiledGraph,
   node: Buildable,
-  deps: CompileDeps,
+  unseal: BuildContext['unseal'],
   made: Made,
   old: CompiledGraph | undefined,
   unchanged: boolean,
@@ -208,22 +282,7 @@ function* build(
     return;
   }
   const kind = kindOf(node.family, node.object.type) as Kind;
-  const declared = new Set(refs);
-  const ctx: BuildContext = {
-    tenant: graph.info.tenant_id,
-    services: deps.services,
-    made,
-    get: <F extends Family>(family: F, name: string): LiveOf[F] => {
-      const ref = nodeKey(family, name);
-      const held = declared.has(ref) ? graph.held.get(ref) : undefined;
-      if (!held) throw new Error(`${key} asks for ${ref}, which it does not declare in refs`);
-      return held.object as LiveOf[F];
-    },
-    previous: () =>
-      before !== undefined && before.graphs > 0 && before.object.type === node.object.type ? before.object : undefined,
-    policies: () => graph.policies,
-    unseal: (value, place) => deps.unseal(value, `${graph.info.tenant_id}/${place}`),
-  };
+  const ctx = new Building(graph, key, refs, made, unseal, before?.of(node.object.type));
   let object: LiveObject;
   try {
     const created = kind.create(node.object, ctx);
@@ -233,10 +292,23 @@ function* build(
     const message = `cannot be built: ${error instanceof Error ? error.message : String(error)}`;
     throw new FaultError([{ pointer: pointer(node.family, node.index), code: 'build_failed', message }]);
   }
-  graph.held.set(key, new Held(object, node.object));
+  graph.held.set(key, new Held(object, node.object, keep(kind, node.object, object)));
   file(graph, node.family, object);
   if (node.family === 'servers') (object as Server).graph = graph;
   yield;
+}
+
+function keep(kind: Kind, config: AnyObject, live: LiveObject): AnyObject {
+  const kept = (kind.kept?.(config, live as never) ?? config) as AnyObject;
+  if (kept !== config) parsedAs(config, kept);
+  return kept;
+}
+
+/** A config as the kinds of its objects keep it; disabled objects were not built, and stay as they are. */
+function keptConfig(entries: readonly Entry[], held: ReadonlyMap<string, Held>): Config {
+  return configOf(
+    entries.map((entry) => ({ ...entry, object: held.get(nodeKey(entry.family, entry.name))?.config ?? entry.object })),
+  );
 }
 
 function isSteps(created: LiveObject | Generator<void, LiveObject>): created is Generator<void, LiveObject> {
@@ -245,6 +317,10 @@ function isSteps(created: LiveObject | Generator<void, LiveObject>): created is 
 
 /** Puts the object where the pipeline finds it. */
 function file(graph: CompiledGraph, family: Family, object: LiveObject): void {
-  if (family === 'policies') graph.policies.push(object as Policy);
-  else (graph[family] as Map<string, LiveObject>).set(object.name, object);
+  if (family === 'policies') {
+    graph.policies.push(object as Policy);
+    return;
+  }
+  if (graph[family] === NONE) graph[family] = new Map<string, any>();
+  (graph[family] as Map<string, any>).set(object.name, object);
 }

@@ -44,9 +44,12 @@ export interface BuildContext {
   /** What the `check` of this compile has made on the way. */
   readonly made?: Made;
   /** All policies of the tenant, enabled ones only, in the order they apply. For servers only: they are never reused. */
-  readonly policies: () => readonly Policy[];
-  /** The clear text of a `secret()` field. Throws when it cannot be unsealed. `place` is `<family>/<name>/<field>`. */
-  unseal(value: string, place: string): string;
+  readonly policies: readonly Policy[];
+  /**
+   * The clear text of a `secret()` field. Throws when it cannot be unsealed. `place` is `<family>/<name>/<field>`. A
+   * live object may keep this function, and nothing else of the context: that would keep its whole graph in memory.
+   */
+  readonly unseal: (value: string, place: string) => string;
 }
 
 /** Anything a graph holds. `close` frees what it owns (idle upstream connections, timers) once no session uses it. */
@@ -236,6 +239,11 @@ export interface Kind<F extends Family = Family, C extends z.ZodType = z.ZodType
   check?(config: z.output<C>, ctx: CheckContext): Sliced<Fault>;
   /** A kind that may hold very long lists writes this as a generator. */
   create(config: z.output<C>, ctx: BuildContext): LiveOf[F] | Generator<void, LiveOf[F]>;
+  /**
+   * What is kept of the config once `live` is built from it: the same, or a copy with what `live` holds anyway in a
+   * form of its own in place of long lists. Only `check` and `create` of this kind ever look into that.
+   */
+  kept?(config: z.output<C>, live: LiveOf[F]): z.output<C>;
 }
 
 export interface CheckContext {
@@ -270,6 +278,10 @@ interface Definition<F extends Family, T extends string, S extends Shape> {
     config: z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>,
     ctx: BuildContext,
   ): LiveOf[F] | Generator<void, LiveOf[F]>;
+  kept?(
+    config: z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>,
+    live: LiveOf[F],
+  ): z.output<z.ZodObject<Common & { type: z.ZodLiteral<T> } & S>>;
 }
 
 function definer<F extends Family>(family: F) {

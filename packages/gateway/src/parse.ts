@@ -42,7 +42,8 @@ export function* parseInSteps(
   // Its long lists are still to come.
   if (object === old && long.length > 0) object = { ...old };
   for (const { key, list, array } of long) {
-    const known = old ? (old[key] as unknown[]) : [];
+    // A list that was short may have been kept in another form.
+    const known = old && Array.isArray(old[key]) ? (old[key] as unknown[]) : [];
     const source = sources.get(known);
     const part = source ? changed(source, list) : { from: 0, before: 0, after: list.length };
     let parsed = known.slice(0, part.from);
@@ -61,6 +62,12 @@ export function* parseInSteps(
   if (faults.length > 0) return { object: null, faults };
   outputs.set(object, schema);
   return { object: object as unknown as AnyObject, faults };
+}
+
+/** `kept` stands for `object`, which was parsed: parsed again it is itself. */
+export function parsedAs(object: object, kept: object): void {
+  const schema = outputs.get(object);
+  if (schema) outputs.set(kept, schema);
 }
 
 function parsePart(array: z.ZodArray, part: readonly unknown[]) {

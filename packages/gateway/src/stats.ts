@@ -75,3 +75,37 @@ export class Stats {
     for (const [key, c] of this.#all) if (c.tenant === tenant) this.#all.delete(key);
   }
 }
+
+/** The counters that the sessions of one server add to. */
+export class ServerCounters {
+  readonly tenant: Counters;
+  readonly server: Counters;
+  readonly #stats: Stats;
+  #escapers: Map<string, Counters> | undefined;
+  #users: Map<string, Counters> | undefined;
+
+  constructor(stats: Stats, tenant: string, server: string) {
+    this.#stats = stats;
+    this.tenant = stats.of(tenant, 'tenant', '');
+    this.server = stats.of(tenant, 'server', server);
+  }
+
+  escaper(name: string): Counters {
+    this.#escapers ??= new Map();
+    return this.#find(this.#escapers, 'escaper', name);
+  }
+
+  user(name: string): Counters {
+    this.#users ??= new Map();
+    return this.#find(this.#users, 'user', name);
+  }
+
+  #find(map: Map<string, Counters>, dimension: Dimension, name: string): Counters {
+    let counters = map.get(name);
+    if (counters === undefined) {
+      counters = this.#stats.of(this.tenant.tenant, dimension, name);
+      map.set(name, counters);
+    }
+    return counters;
+  }
+}

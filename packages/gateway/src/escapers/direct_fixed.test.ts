@@ -30,7 +30,7 @@ function direct(fields: object, answers: Record<string, string[]> = {}): Escaper
   };
   const config = directFixed.config.parse({ name: 'direct', type: 'direct_fixed', resolver: 'dns', ...fields });
   const escaper = build(directFixed, config, {
-    ...{ tenant: 'test', services, policies: () => [], previous: () => undefined, unseal: (v: string) => v },
+    ...{ tenant: 'test', services, policies: [], previous: () => undefined, unseal: (v: string) => v },
     get: () => resolver as never,
   });
   return Object.assign(escaper, { asked });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { cidrFault, embeddedIpv4, type Ip, PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
+import { type Cidr, cidrFault, embeddedIpv4, type Ip, isIn, PrefixTable, parseCidr, parseIp } from '../match/ip.ts';
 import { meaning } from '../refine.ts';
 
 /**
@@ -79,7 +79,7 @@ export function classify(ip: Ip): string {
 }
 
 interface Opening {
-  readonly network: PrefixTable<true>;
+  readonly network: Cidr;
   /** Is it one address only? */
   readonly single: boolean;
   readonly ports: ReadonlySet<number> | null;
@@ -91,10 +91,8 @@ export class EgressGuard {
   constructor(allow: EgressAllow) {
     this.#openings = allow.map(({ network, ports }) => {
       const cidr = parseCidr(network);
-      const table = new PrefixTable<true>();
-      table.add(cidr, true);
       const single = cidr.length === (typeof cidr.base === 'number' ? 32 : 128);
-      return { network: table, single, ports: ports ? new Set(ports) : null };
+      return { network: cidr, single, ports: ports ? new Set(ports) : null };
     });
   }
 
@@ -106,7 +104,7 @@ export class EgressGuard {
     if (what === '') return null;
     for (const { network, single, ports } of this.#openings) {
       if (ports !== null && !ports.has(port)) continue;
-      if (network.get(ip) && (single || what !== 'metadata')) return null;
+      if (isIn(ip, network) && (single || what !== 'metadata')) return null;
     }
     return `${what} address`;
   }

@@ -46,7 +46,7 @@ function parent(port: number, fields: object = {}): Escaper {
     ...fields,
   });
   return build(proxyHttp, config, {
-    ...{ tenant: 'test', services, policies: () => [], previous: () => undefined },
+    ...{ tenant: 'test', services, policies: [], previous: () => undefined },
     unseal: (value, place) => `${value} of ${place}`,
     get: () => assert.fail('it asks for nothing'),
   });

@@ -36,7 +36,7 @@ class RouteUpstream implements Escaper {
   readonly name: string;
   readonly type = 'route_upstream';
   readonly #tables: RuleTables;
-  readonly #global: HostRules<number>;
+  readonly #global: HostRules;
   /** By index of the rule. */
   readonly #next: readonly Escaper[];
   readonly #fallback: Escaper;

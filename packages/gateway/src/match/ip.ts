@@ -119,6 +119,11 @@ function keyOf(ip: Ip, length: number, bits: number): Ip {
   return (ip >> shift) << shift;
 }
 
+/** Is the address in the network? IPv4 is in no network of IPv6. */
+export function isIn(ip: Ip, { base, length }: Cidr): boolean {
+  return typeof ip === typeof base && keyOf(ip, length, typeof ip === 'number' ? 32 : 128) === base;
+}
+
 interface Level<K extends Ip, V> {
   readonly length: number;
   readonly entries: Map<K, V>;
@@ -144,6 +149,13 @@ export class PrefixTable<V> {
     level.entries.set(cidr.base, value);
     this.size++;
     return undefined;
+  }
+
+  /** Gives each network another value. */
+  renumber(to: (value: V) => V): void {
+    for (const { entries } of [...this.#v4, ...this.#v6] as Level<Ip, V>[]) {
+      for (const [base, value] of entries) entries.set(base, to(value));
+    }
   }
 
   get(ip: Ip): V | undefined {

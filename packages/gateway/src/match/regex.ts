@@ -28,7 +28,7 @@ export function compileRegex(pattern: string): RE2JS {
 /** Expressions in order; the first that is found anywhere in a host wins. */
 export class RegexList<V> {
   readonly #values = new Map<string, V>();
-  readonly #list: { readonly pattern: string; readonly regex: RE2JS; readonly value: V }[] = [];
+  readonly #list: { readonly pattern: string; readonly regex: RE2JS; value: V }[] = [];
   /** Index of the expression that matched, -1 for none: a site is asked for many times. */
   readonly #seen = new Map<string, number>();
 
@@ -38,6 +38,14 @@ export class RegexList<V> {
     this.#list.push({ pattern, regex: compileRegex(pattern), value });
     this.#values.set(pattern, value);
     return undefined;
+  }
+
+  /** Gives each expression another value. */
+  renumber(to: (value: V) => V): void {
+    for (const entry of this.#list) {
+      entry.value = to(entry.value);
+      this.#values.set(entry.pattern, entry.value);
+    }
   }
 
   find(host: string): { readonly pattern: string; readonly value: V } | undefined {

@@ -4,6 +4,7 @@ import { type Fault, pointer } from '../fault.ts';
 import type { Target } from '../kind.ts';
 import { normalizeHost } from './host.ts';
 import { canonicalIp, formatIpv4, PrefixTable, parseCidr, parseIp } from './ip.ts';
+import { NameTable } from './names.ts';
 import { MAX_REGEX, RegexList } from './regex.ts';
 
 export const matchers = ['exact_match', 'child_match', 'subnet_match', 'regex_match'] as const;
@@ -37,50 +38,52 @@ export function patternCount(rules: readonly HostRule[]): number {
   return n;
 }
 
-/** Values by host. `find` looks at exact names, then the longest domain, then the longest subnet, then expressions. */
-export class HostRules<V> {
-  readonly #exact = new Map<string, V>();
-  readonly #child = new Map<string, V>();
-  readonly #subnets = new PrefixTable<V>();
-  readonly #regexes = new RegexList<V>();
+/** Numbers by host. `find` looks at exact names, then the longest domain, then the longest subnet, then expressions. */
+export class HostRules {
+  readonly #names = new NameTable();
+  // Most have neither.
+  #subnets: PrefixTable<number> | undefined;
+  #regexes: RegexList<number> | undefined;
   /** What the last `find` that answered a value matched, for the log. */
   matched: Matcher = 'exact_match';
   pattern = '';
 
+  /** `names`: about how many names will come. */
+  constructor(names = 0) {
+    if (names > 0) this.#names.reserve(names);
+  }
+
   /** The value that the same pattern has already; only when there is none `value` is set. Throws on a bad pattern. */
-  add(matcher: Matcher, text: string, value: V): V | undefined {
-    if (matcher === 'regex_match') return this.#regexes.add(text, value);
-    if (matcher === 'subnet_match') return this.#subnets.add(parseCidr(text), value);
+  add(matcher: Matcher, text: string, value: number): number | undefined {
+    if (matcher === 'regex_match') {
+      this.#regexes ??= new RegexList();
+      return this.#regexes.add(text, value);
+    }
+    if (matcher === 'subnet_match') {
+      this.#subnets ??= new PrefixTable();
+      return this.#subnets.add(parseCidr(text), value);
+    }
     const child = matcher === 'child_match';
     const host = normalizeHost(child && text.startsWith('*.') ? text.slice(2) : text);
     if (host === null) throw new Error(`"${text.slice(0, 64)}" is not a host name`);
     if (child && canonicalIp(host) !== null) throw new Error('an IP address has no names below it: use exact_match');
-    const map = child ? this.#child : this.#exact;
-    const existing = map.get(host);
-    if (existing === undefined) map.set(host, value);
-    return existing;
+    const existing = this.#names.add(host, child, value);
+    return existing < 0 ? undefined : existing;
   }
 
   /** `host` as in Target. */
-  find(host: string, literal: boolean): V | undefined {
-    let found = this.#exact.get(host);
-    if (found !== undefined) return this.#hit(found, 'exact_match', host);
-    if (literal) {
-      const ip = parseIp(host);
-      if (ip !== null && this.#subnets.size > 0) {
-        found = this.#subnets.get(ip);
-        if (found !== undefined) return this.#hit(found, 'subnet_match', host);
-      }
-    } else if (this.#child.size > 0) {
-      for (let domain = host; ; ) {
-        found = this.#child.get(domain);
-        if (found !== undefined) return this.#hit(found, 'child_match', domain);
-        const dot = domain.indexOf('.');
-        if (dot < 0) break;
-        domain = domain.slice(dot + 1);
-      }
+  find(host: string, literal: boolean): number | undefined {
+    const named = this.#names.find(host, literal);
+    if (named >= 0) {
+      const { domain, start } = this.#names;
+      return this.#hit(named, domain ? 'child_match' : 'exact_match', host.slice(start));
     }
-    const regex = this.#regexes.find(host);
+    if (literal && this.#subnets !== undefined) {
+      const ip = parseIp(host);
+      const subnet = ip === null ? undefined : this.#subnets.get(ip);
+      if (subnet !== undefined) return this.#hit(subnet, 'subnet_match', host);
+    }
+    const regex = this.#regexes?.find(host);
     return regex === undefined ? undefined : this.#hit(regex.value, 'regex_match', regex.pattern);
   }
 
@@ -88,14 +91,22 @@ export class HostRules<V> {
    * The value of the IPv4 address that `target` contains as an IPv6 address: a rule for the one must not be got around
    * with the other. Not a part of `find`: 6to4 leads to another host, so it must open nothing that is closed.
    */
-  findEmbedded({ host, literal }: Target, embedded: (ip: bigint) => number | undefined): V | undefined {
+  findEmbedded({ host, literal }: Target, embedded: (ip: bigint) => number | undefined): number | undefined {
     if (!literal || !host.includes(':')) return undefined;
     const ip = parseIp(host);
     const inner = typeof ip === 'bigint' ? embedded(ip) : undefined;
     return inner === undefined ? undefined : this.find(formatIpv4(inner), true);
   }
 
-  #hit(value: V, matched: Matcher, pattern: string): V {
+  /** All patterns are there: each gets another number, and no room is left. */
+  settle(to: (value: number) => number): void {
+    this.#names.renumber(to);
+    this.#names.trim();
+    this.#subnets?.renumber(to);
+    this.#regexes?.renumber(to);
+  }
+
+  #hit(value: number, matched: Matcher, pattern: string): number {
     this.matched = matched;
     this.pattern = pattern;
     return value;
@@ -106,7 +117,7 @@ export class HostRules<V> {
 export const PAUSE = 512;
 
 /** Each pattern leads to the index of its rule; by scope, which is '' where a kind has none. */
-export type RuleTables = Map<string, HostRules<number>>;
+export type RuleTables = Map<string, HostRules>;
 
 /** The tables of rules that have no fault. */
 export function* tablesOf<R extends HostRule>(
@@ -128,7 +139,7 @@ export function* checkRules<R extends HostRule>(
   scope: (rule: R) => string = () => '',
   tables: RuleTables = new Map(),
 ): Generator<Fault | undefined> {
-  const add = (table: HostRules<number>, index: number, matcher: Matcher, text: string, i = -1): Fault | undefined => {
+  const add = (table: HostRules, index: number, matcher: Matcher, text: string, i = -1): Fault | undefined => {
     const at = () => pointer('rules', index, matcher, ...(i < 0 ? [] : [i]));
     try {
       const other = table.add(matcher, text, index);
@@ -150,7 +161,8 @@ export function* checkRules<R extends HostRule>(
     const key = scope(rule);
     let table = tables.get(key);
     if (!table) {
-      table = new HostRules();
+      // Rules of one name each are the usual thing; most configs have one scope.
+      table = new HostRules(tables.size === 0 ? rules.length : 0);
       tables.set(key, table);
     }
     for (const matcher of given) {

@@ -15,22 +15,55 @@ const Rule = z.strictObject({
 
 type Rule = z.output<typeof Rule>;
 
+/** What a rule leads to. Most rules of a policy lead to one of a few. */
+type Outcome = Pick<Rule, 'action' | 'redirect_url' | 'id'>;
+
+/** Patterns by which a policy holds its rules as a table alone. A longer list stays: see `parseInSteps`. */
+const KEPT = { from: 8, to: 1000 } as const;
+
+/** The rules of a policy, ready to be asked. Tenants whose policies are the same share one. */
+class Rules {
+  readonly table: HostRules;
+  /** By what the table says. */
+  readonly outcomes: readonly Outcome[];
+  readonly patterns: number;
+
+  constructor(rules: readonly Rule[], table: HostRules) {
+    this.table = table;
+    this.patterns = patternCount(rules);
+    const outcomes: Outcome[] = [];
+    const numbers = new Map<string, number>();
+    table.settle((rule) => {
+      const { action, redirect_url, id } = rules[rule]!;
+      const key = JSON.stringify([action, redirect_url, id]);
+      let number = numbers.get(key);
+      if (number === undefined) {
+        number = outcomes.push({ action, redirect_url, id }) - 1;
+        numbers.set(key, number);
+      }
+      return number;
+    });
+    this.outcomes = outcomes;
+  }
+}
+
+interface UrlFilterConfig {
+  name: string;
+  priority: number;
+  default: 'allow' | 'block';
+}
+
 class UrlFilter implements Policy {
   readonly name: string;
   readonly type = 'url_filter';
   readonly priority: number;
-  readonly #rules: readonly Rule[];
-  readonly #table: HostRules<number>;
+  readonly rules: Rules;
   readonly #fallback: Verdict | null;
 
-  constructor(
-    config: { name: string; priority: number; default: 'allow' | 'block'; rules: readonly Rule[] },
-    table: HostRules<number>,
-  ) {
+  constructor(config: UrlFilterConfig, rules: Rules) {
     this.name = config.name;
     this.priority = config.priority;
-    this.#rules = config.rules;
-    this.#table = table;
+    this.rules = rules;
     this.#fallback =
       config.default === 'allow'
         ? null
@@ -39,29 +72,31 @@ class UrlFilter implements Policy {
 
   check(session: Session): Verdict | null {
     const { host, literal } = session.target;
+    const { table } = this.rules;
     // IPv4 inside of IPv6 closes, and opens nothing: what is allowed must be meant.
-    const inner = this.#table.findEmbedded(session.target, embeddedIpv4);
+    const inner = table.findEmbedded(session.target, embeddedIpv4);
     const objection = inner === undefined ? null : this.#verdict(inner);
     if (objection !== null) return objection;
-    const found = this.#table.find(host, literal);
+    const found = table.find(host, literal);
     return found === undefined ? this.#fallback : this.#verdict(found);
   }
 
-  /** Of the rule that was found last. */
-  #verdict(index: number): Verdict | null {
-    const { action, id, redirect_url } = this.#rules[index]!;
+  /** Of what was found last. */
+  #verdict(outcome: number): Verdict | null {
+    const { table, outcomes } = this.rules;
+    const { action, id, redirect_url } = outcomes[outcome]!;
     if (action === 'allow') return null;
     return {
       action,
       policy: this.name,
-      rule: id ?? `${this.#table.matched} ${this.#table.pattern}`,
+      rule: id ?? `${table.matched} ${table.pattern}`,
       reason: `the site matches a rule of ${this.name}`,
       location: redirect_url === undefined ? '' : new URL(redirect_url).href,
     };
   }
 
   explain(): string {
-    const patterns = patternCount(this.#rules);
+    const { patterns } = this.rules;
     return `Looks at the requested host with ${patterns} patterns; ${this.#fallback ? 'blocks' : 'allows'} the rest.`;
   }
 }
@@ -92,6 +127,8 @@ export const urlFilter = definePolicy({
     },
   ],
   *check(config, { made }): Generator<Fault | undefined> {
+    // As `kept` left it: it has passed.
+    if (isKept(config.rules)) return;
     const tables: RuleTables = new Map();
     yield* checkRules(config.rules, (rule) => `${rule.action} ${rule.redirect_url ?? ''}`, undefined, tables);
     made?.set(config.rules, tables);
@@ -109,10 +146,17 @@ export const urlFilter = definePolicy({
     }
   },
   *create(config, { made }): Generator<void, Policy> {
+    if (isKept(config.rules)) return new UrlFilter(config, config.rules);
     const tables = (made?.get(config.rules) as RuleTables | undefined) ?? (yield* tablesOf(config.rules));
-    return new UrlFilter(config, tables.get('') ?? new HostRules());
+    return new UrlFilter(config, new Rules(config.rules, tables.get('') ?? new HostRules()));
+  },
+  kept: (config, live) => {
+    const { rules } = live as UrlFilter;
+    return rules.patterns < KEPT.from || rules.patterns > KEPT.to ? config : { ...config, rules: rules as never };
   },
 });
+
+const isKept = (rules: unknown): rules is Rules => rules instanceof Rules;
 
 /** No user name in it, and nothing that could end a header line. */
 function isWebUrl(text: string): boolean {

@@ -29,8 +29,8 @@ export class AddressCache {
   readonly #settings: CacheSettings;
   readonly #now: () => number;
   /** In order of insertion: the oldest goes first when it is full. */
-  readonly #answers = new Map<string, Answer>();
-  readonly #pending = new Map<string, Promise<Answer>>();
+  #answers: Map<string, Answer> | undefined;
+  #pending: Map<string, Promise<Answer>> | undefined;
 
   constructor(lookup: Lookup, settings: CacheSettings, now: () => number) {
     this.#lookup = lookup;
@@ -39,7 +39,7 @@ export class AddressCache {
   }
 
   async resolve(host: string, strategy: ResolveStrategy): Promise<readonly string[]> {
-    let answer = this.#answers.get(host);
+    let answer = this.#answers?.get(host);
     if (answer === undefined || answer.expires <= this.#now()) answer = await this.#ask(host);
     const addresses = inOrder(answer, strategy);
     if (addresses.length > 0) return addresses;
@@ -47,10 +47,12 @@ export class AddressCache {
   }
 
   #ask(host: string): Promise<Answer> {
-    let pending = this.#pending.get(host);
+    this.#pending ??= new Map();
+    const all = this.#pending;
+    let pending = all.get(host);
     if (pending === undefined) {
-      pending = this.#fetch(host).finally(() => this.#pending.delete(host));
-      this.#pending.set(host, pending);
+      pending = this.#fetch(host).finally(() => all.delete(host));
+      all.set(host, pending);
     }
     return pending;
   }
@@ -66,6 +68,7 @@ export class AddressCache {
       const failed = String((error as NodeJS.ErrnoException).code ?? (error as Error).message);
       answer = { expires: this.#now() + negative_ttl_ms, v4: [], v6: [], failed };
     }
+    this.#answers ??= new Map();
     this.#answers.delete(host);
     if (this.#answers.size >= max_entries) this.#answers.delete(this.#answers.keys().next().value!);
     this.#answers.set(host, answer);

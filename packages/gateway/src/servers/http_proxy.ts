@@ -2,20 +2,13 @@ import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import { HttpConnection, type HttpServer, type HttpServerContext } from '../http/connection.ts';
 import { forwardedFor, hostMismatch, httpLimits, upgrades } from '../http/options.ts';
-import {
-  type Binding,
-  defineServer,
-  type GraphHandle,
-  type ListenAddress,
-  Name,
-  type Policy,
-  type Server,
-} from '../kind.ts';
-import type { Counters } from '../stats.ts';
+import { type Binding, defineServer, type GraphHandle, type ListenAddress, Name, type Server } from '../kind.ts';
+import { ServerCounters } from '../stats.ts';
 import type { ByteStream } from '../stream.ts';
 import { clientKey } from './client_key.ts';
 import { listenConfig, parseListen } from './listen.ts';
 import { connectPorts, forwardPorts, forwardRule } from './ports.ts';
+import { oneOfEach } from './sets.ts';
 
 /** RFC 9110 section 11.5: a quoted string; kept to what needs no quoting. */
 const realm = z
@@ -63,68 +56,51 @@ export const httpProxy = defineServer({
     ...(c.auditor === undefined ? [] : [{ family: 'auditors' as const, name: c.auditor, pointer: '/auditor' }]),
   ],
   create: (c, ctx) => {
-    const { limits, stats, worker } = ctx.services;
-    const escapers = new Map<string, Counters>();
-    const users = new Map<string, Counters>();
-    const server = new HttpProxyServer(c.name, parseListen(c.listen.address));
-    const find = (map: Map<string, Counters>, dimension: 'escaper' | 'user') => (name: string) => {
-      let counters = map.get(name);
-      if (counters === undefined) {
-        counters = stats.of(ctx.tenant, dimension, name);
-        map.set(name, counters);
-      }
-      return counters;
-    };
-    server.context = {
+    const { limits, worker } = ctx.services;
+    const context: Context = {
       name: c.name,
-      get graph() {
-        return server.graph;
-      },
+      // Set by compile, before the first connection.
+      graph: null as unknown as GraphHandle,
       services: ctx.services,
       use: limits.of(ctx.tenant),
       escaper: ctx.get('escapers', c.escaper),
       userGroup: c.user_group === undefined ? null : ctx.get('user_groups', c.user_group),
       auditor: c.auditor === undefined ? null : ctx.get('auditors', c.auditor),
-      get policies() {
-        return server.policies;
-      },
-      connectPorts: new Set(c.connect_ports),
+      policies: ctx.policies,
+      connectPorts: oneOfEach(c.connect_ports),
       mayForwardTo: forwardRule(c.forward_ports),
-      counters: {
-        tenant: stats.of(ctx.tenant, 'tenant', ''),
-        server: stats.of(ctx.tenant, 'server', c.name),
-        escaper: find(escapers, 'escaper'),
-        user: find(users, 'user'),
-      },
-      upgrades: new Set(c.upgrades.map((name) => name.toLowerCase())),
+      counters: new ServerCounters(ctx.services.stats, ctx.tenant, c.name),
+      upgrades: oneOfEach(c.upgrades.map((name) => name.toLowerCase())),
       limits: c.limits,
       realm: c.auth_realm,
       forwardedFor: c.forwarded_for,
       hostMismatch: c.host_mismatch,
       via: `Via: 1.1 ${worker}\r\n`,
     };
-    server.loadPolicies = ctx.policies;
-    return server;
+    return new HttpProxyServer(c.name, parseListen(c.listen.address), context);
   },
 });
+
+type Context = { -readonly [K in keyof HttpServerContext]: HttpServerContext[K] };
 
 export class HttpProxyServer implements Server, HttpServer {
   readonly type = 'http_proxy';
   readonly name: string;
   readonly listen: ListenAddress;
-  graph!: GraphHandle;
-  context!: HttpServerContext;
-  loadPolicies!: () => readonly Policy[];
-  #policies: readonly Policy[] | undefined;
+  readonly context: HttpServerContext;
 
-  constructor(name: string, listen: ListenAddress) {
+  constructor(name: string, listen: ListenAddress, context: Context) {
     this.name = name;
     this.listen = listen;
+    this.context = context;
   }
 
-  get policies(): readonly Policy[] {
-    this.#policies ??= this.loadPolicies();
-    return this.#policies;
+  get graph(): GraphHandle {
+    return this.context.graph;
+  }
+
+  set graph(graph: GraphHandle) {
+    (this.context as Context).graph = graph;
   }
 
   explain(): string {

@@ -39,9 +39,11 @@ const BAD = [
 
 const bad: ReadonlySet<number> = new Set(BAD);
 
+const notBad = (port: number): boolean => !bad.has(port);
+
 /** May a forward request name this port? `allowed`: the option's value. */
 export function forwardRule(allowed: readonly number[] | undefined): (port: number) => boolean {
-  if (allowed === undefined) return (number) => !bad.has(number);
+  if (allowed === undefined) return notBad;
   const set = new Set(allowed);
   return (number) => set.has(number);
 }

@@ -63,7 +63,7 @@ export function kindContract<F extends Family>(kind: Kind<F>): void {
             return standIn(name) as unknown as LiveOf[typeof family];
           },
           previous: () => undefined,
-          policies: () => [],
+          policies: [],
           unseal: (value) => value,
         };
 

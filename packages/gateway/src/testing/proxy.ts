@@ -95,7 +95,7 @@ export async function startTestProxy(options: TestProxyOptions = {}): Promise<Te
       ...{ record: (d: Decision) => void decisions.push(d), worker: 'arcus-test' },
     },
     get: (family) => live[family] as never,
-    policies: () => options.policies ?? [],
+    policies: options.policies ?? [],
     previous: () => undefined,
     unseal: (value) => value,
   }) as HttpProxyServer;

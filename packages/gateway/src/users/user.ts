@@ -53,7 +53,7 @@ export class GroupUser implements User {
   readonly blocked: boolean;
   readonly ports: ReadonlySet<number> | undefined;
   readonly requestRateLimit: number | undefined;
-  readonly #hosts: HostRules<true> | undefined;
+  readonly #hosts: HostRules | undefined;
 
   constructor(config: StaticUser, group: string) {
     this.name = config.name;
@@ -64,13 +64,14 @@ export class GroupUser implements User {
     const filter = config.dst_host_filter_set;
     if (filter) {
       this.#hosts = new HostRules();
-      for (const host of filter.exact) this.#hosts.add('exact_match', host, true);
-      for (const host of filter.child) this.#hosts.add('child_match', host, true);
+      for (const host of filter.exact) this.#hosts.add('exact_match', host, 0);
+      for (const host of filter.child) this.#hosts.add('child_match', host, 0);
+      this.#hosts.settle((value) => value);
     }
   }
 
   denies(host: string): string | null {
-    if (this.#hosts === undefined || this.#hosts.find(host, isLiteral(host))) return null;
+    if (this.#hosts === undefined || this.#hosts.find(host, isLiteral(host)) !== undefined) return null;
     return `user ${this.name} may not go to ${host}`;
   }
 }
@@ -102,11 +103,11 @@ export function* checkUser(user: StaticUser): Generator<Fault> {
     yield { pointer: '/token/sha1', code: 'bad_hash', message: 'must be 40 hexadecimal digits' };
   }
   if (hosts === undefined) return;
-  const probe = new HostRules<true>();
+  const probe = new HostRules();
   for (const key of ['exact', 'child'] as const) {
     for (const [i, host] of hosts[key].entries()) {
       try {
-        probe.add(`${key}_match`, host, true);
+        probe.add(`${key}_match`, host, 0);
       } catch (error) {
         const at = pointer('dst_host_filter_set', key, i);
         yield { pointer: at, code: 'bad_host', message: (error as Error).message };
