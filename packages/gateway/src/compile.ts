@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { comparing } from './canonical.ts';
 import { checking, entriesOf, refsOf } from './check.ts';
 import { type AnyObject, type Config, configOf, type Entry, kindOf, type TenantInfo } from './config.ts';
@@ -54,22 +53,13 @@ export interface Graph extends GraphHandle {
 /** A live object and the graphs that hold it: closed when the last of them is gone. */
 class Held {
   readonly object: LiveObject;
-  /** As its kind keeps it. */
+  /** As its kind keeps it: what was kept in another form equals no config that is parsed anew, and is built again. */
   readonly config: AnyObject;
-  /** Of the config that it was built from, when that is not kept. */
-  readonly #print: string | undefined;
   graphs = 1;
 
-  constructor(object: LiveObject, config: AnyObject, kept: AnyObject) {
+  constructor(object: LiveObject, config: AnyObject) {
     this.object = object;
-    this.config = kept;
-    this.#print = kept === config ? undefined : printOf(config);
-  }
-
-  /** Was it built from just this config? */
-  *isOf(config: AnyObject): Steps<boolean> {
-    if (config === this.config) return true;
-    return this.#print === undefined ? yield* comparing(this.config, config) : this.#print === printOf(config);
+    this.config = config;
   }
 
   /** What a new object of that type may take over. */
@@ -81,9 +71,6 @@ class Held {
     if (--this.graphs === 0) this.object.close?.();
   }
 }
-
-/** Equal configs that one schema gave out have equal prints, and only they. */
-const printOf = (config: AnyObject): string => hash('sha256', JSON.stringify(config), 'base64url');
 
 const NONE: ReadonlyMap<string, any> = new Map();
 
@@ -179,7 +166,7 @@ function* compiling(
   const made: Made = new Map();
   for (const { family, name, object } of entries) {
     const before = old?.held.get(nodeKey(family, name));
-    if (before && object && (yield* before.isOf(object))) unchanged.add(object);
+    if (before && object && (yield* comparing(before.config, object))) unchanged.add(object);
     yield;
   }
   const before = (family: Family, name: string) => old?.held.get(nodeKey(family, name));
@@ -292,7 +279,7 @@ function* build(
     const message = `cannot be built: ${error instanceof Error ? error.message : String(error)}`;
     throw new FaultError([{ pointer: pointer(node.family, node.index), code: 'build_failed', message }]);
   }
-  graph.held.set(key, new Held(object, node.object, keep(kind, node.object, object)));
+  graph.held.set(key, new Held(object, keep(kind, node.object, object)));
   file(graph, node.family, object);
   if (node.family === 'servers') (object as Server).graph = graph;
   yield;

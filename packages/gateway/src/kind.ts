@@ -241,7 +241,8 @@ export interface Kind<F extends Family = Family, C extends z.ZodType = z.ZodType
   create(config: z.output<C>, ctx: BuildContext): LiveOf[F] | Generator<void, LiveOf[F]>;
   /**
    * What is kept of the config once `live` is built from it: the same, or a copy with what `live` holds anyway in a
-   * form of its own in place of long lists. Only `check` and `create` of this kind ever look into that.
+   * form of its own in place of long lists. Only `check` and `create` of this kind ever look into that. Whoever parses
+   * the section anew builds such an object anew, so it should have nothing that is warm.
    */
   kept?(config: z.output<C>, live: LiveOf[F]): z.output<C>;
 }

@@ -51,7 +51,7 @@ export class NameTable {
   reserve(names: number): void {
     const places = placesFor(names);
     if (places > this.#slots.length) this.#place(places);
-    if (this.#bytes.length < names * 24) this.#grow(names * 24);
+    if (this.#bytes.length < names * 32) this.#grow(names * 32);
   }
 
   /**
@@ -59,19 +59,24 @@ export class NameTable {
    * The value that it has already; only when it has none, which is -1, `value` is set: 0 to 2^31 - 1.
    */
   add(name: string, domain: boolean, value: number): number {
+    const at = this.#end;
+    const length = name.length;
+    if (at + HEAD + length > this.#bytes.length) this.#grow(Math.max(256, this.#bytes.length * 2));
+    const bytes = this.#bytes;
+    // It is written where it would stand, and stays there if it is new.
     let hash = SEED;
-    for (let i = name.length - 1; i >= 0; i--) hash = Math.imul(hash ^ name.charCodeAt(i), PRIME);
+    for (let i = length - 1; i >= 0; i--) {
+      const c = name.charCodeAt(i);
+      bytes[at + HEAD + i] = c;
+      hash = Math.imul(hash ^ c, PRIME);
+    }
     const known = this.#seek(hash, name, 0, domain);
     if (known >= 0) return this.#value(known);
     if (this.#size * 3 + 3 > this.#slots.length * 2) this.#place(placesFor(Math.max(8, this.#size * 2)));
-    const at = this.#end;
-    if (at + HEAD + name.length > this.#bytes.length) this.#grow(Math.max(256, this.#bytes.length * 2));
-    const bytes = this.#bytes;
-    bytes[at] = name.length;
+    bytes[at] = length;
     bytes[at + 1] = domain ? 1 : 0;
-    for (let i = 0; i < name.length; i++) bytes[at + HEAD + i] = name.charCodeAt(i);
-    this.#end = at + HEAD + name.length;
     this.#set(at, value);
+    this.#end = at + HEAD + length;
     this.#take(hash, at);
     this.#size++;
     if (domain) this.#domains++;

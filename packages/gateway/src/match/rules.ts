@@ -34,7 +34,15 @@ type HostRule = { readonly [M in Matcher]?: string | readonly string[] | undefin
 /** How many patterns the rules have in all. */
 export function patternCount(rules: readonly HostRule[]): number {
   let n = 0;
-  for (const rule of rules) for (const m of matchers) n += rule[m] === undefined ? 0 : [rule[m]].flat().length;
+  const add = (patterns: string | readonly string[] | undefined) => {
+    if (patterns !== undefined) n += typeof patterns === 'string' ? 1 : patterns.length;
+  };
+  for (const { exact_match, child_match, subnet_match, regex_match } of rules) {
+    add(exact_match);
+    add(child_match);
+    add(subnet_match);
+    add(regex_match);
+  }
   return n;
 }
 

@@ -32,14 +32,17 @@ class Rules {
     this.table = table;
     this.patterns = patternCount(rules);
     const outcomes: Outcome[] = [];
-    const numbers = new Map<string, number>();
+    // Rules that have a name of their own are like no other; of the rest the last few kinds are looked through.
+    const plain: number[] = [];
+    const byRule = new Map<number, number>();
     table.settle((rule) => {
       const { action, redirect_url, id } = rules[rule]!;
-      const key = JSON.stringify([action, redirect_url, id]);
-      let number = numbers.get(key);
+      const isSame = (n: number) => outcomes[n]!.action === action && outcomes[n]!.redirect_url === redirect_url;
+      let number = id === undefined ? plain.findLast(isSame) : byRule.get(rule);
       if (number === undefined) {
         number = outcomes.push({ action, redirect_url, id }) - 1;
-        numbers.set(key, number);
+        if (id !== undefined) byRule.set(rule, number);
+        else if (plain.push(number) > 16) plain.shift();
       }
       return number;
     });
