@@ -21,6 +21,7 @@ import type { Gauge } from './metrics.ts';
 import { ProcessGauges } from './process-gauges.ts';
 import { Runtime } from './runtime.ts';
 import { Snapshot } from './snapshot.ts';
+import { warmUp } from './warm-up.ts';
 import { watch } from './watch.ts';
 
 /** So long a deleted tenant is remembered, so that no old head brings it back. A head's number is about its time, ms. */
@@ -77,6 +78,8 @@ export interface DataPlane extends Plane {
 
 export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
   const { env, id, store, log, report, onHeard, group } = options;
+  // The example is ours: if it fails, so will real releases, and they tell why.
+  await warmUp().catch((err) => log.warn({ err }, 'the example of a release does not compile'));
   const worker = { id, labels: env.ARCUS_WORKER_LABELS };
   const verifier = await loadVerifier(env);
   const shared = group !== undefined;

@@ -1,19 +1,11 @@
 import { type CompileDeps, compileSliced, type Graph } from '@arcus/gateway/compile.ts';
-import { type AnyObject, type Before, configOf, kinds, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
+import { type AnyObject, type Before, configOf, parseEntries, TenantInfo } from '@arcus/gateway/config.ts';
 import { FaultError } from '@arcus/gateway/fault.ts';
 import { faultsOf } from '@arcus/gateway/issues.ts';
-import { families, type Kind } from '@arcus/gateway/kind.ts';
 import { runSliced } from '@arcus/gateway/slices.ts';
 import { z } from 'zod';
 
 const Document = z.strictObject({ tenant: TenantInfo, config: z.unknown() });
-
-// What reads a schema is made when it reads for the first time, which takes milliseconds: a process does that while it is
-// loaded, before it has anything else to do, not between its first clients.
-Document.safeParse({});
-for (const family of families) {
-  for (const { config, examples } of kinds[family] as readonly Kind[]) config.safeParse(examples[0]);
-}
 
 /**
  * The graph of a release's document, in slices. Throws FaultError; its pointers are into the document. The API has

@@ -1,25 +1,31 @@
-/** A gate lets `width` tasks through at once; the others wait in order of arrival. */
+/**
+ * A gate lets `width` tasks through at once; the others wait in order of arrival. It may begin narrower, `first`, and
+ * open by one with each task that ends: the first ones run code that is not compiled yet, and many of them at once would
+ * hold the event loop.
+ */
 export class Gate {
   readonly #width: number;
+  #open: number;
   readonly #waiting: (() => void)[] = [];
   #inside = 0;
 
-  constructor(width: number) {
+  constructor(width: number, first = width) {
     this.#width = width;
+    this.#open = first;
   }
 
   /** With `patience` a task that takes longer, ms, goes on beside the next one: it shall not hold up who is quick. */
   async run<T>(task: () => Promise<T>, patience?: number): Promise<T> {
-    if (this.#inside < this.#width) this.#inside++;
+    if (this.#inside < this.#open) this.#inside++;
     else await new Promise<void>((enter) => this.#waiting.push(enter));
     let left = false;
     const leave = () => {
       if (left) return;
       left = true;
+      this.#inside--;
+      if (this.#open < this.#width) this.#open++;
       // The place is handed on, not given back: a newcomer cannot overtake.
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#inside--;
+      for (; this.#inside < this.#open && this.#waiting.length > 0; this.#inside++) this.#waiting.shift()!();
     };
     const timer = patience === undefined ? undefined : setTimeout(leave, patience);
     try {

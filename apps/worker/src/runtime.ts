@@ -99,7 +99,7 @@ export class Runtime implements Orders {
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
-    this.#loading = new Gate(options.width ?? AT_ONCE);
+    this.#loading = new Gate(options.width ?? AT_ONCE, 1);
   }
 
   // ── the story ──────────────────────────────────────────────────────────────────────────────────────────────────
