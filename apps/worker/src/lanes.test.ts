@@ -46,6 +46,12 @@ describe('a gate', () => {
     assert.deepEqual(begun, [0, 1, 2, 3, 4, 5], 'it is as wide as it gets');
   });
 
+  it('that begins narrower is not held up by a first task that never ends', async () => {
+    const gate = new Gate(3, 1);
+    void gate.run(() => new Promise(() => {}));
+    await Promise.all([gate.run(async () => {}), gate.run(async () => {})]);
+  });
+
   it('leaves the place of a task that fails, and of one that takes too long, to the next', async () => {
     const gate = new Gate(1);
     await assert.rejects(gate.run(() => Promise.reject(new Error('no'))));

@@ -1,3 +1,6 @@
+/** Since its first task came, a gate that begins narrow is all open at the latest, ms: that one may take for ever. */
+const NARROW_MS = 100;
+
 /**
  * A gate lets `width` tasks through at once; the others wait in order of arrival. It may begin narrower, `first`, and
  * open by one with each task that ends: the first ones run code that is not compiled yet, and many of them at once would
@@ -16,6 +19,7 @@ export class Gate {
 
   /** With `patience` a task that takes longer, ms, goes on beside the next one: it shall not hold up who is quick. */
   async run<T>(task: () => Promise<T>, patience?: number): Promise<T> {
+    if (this.#inside === 0 && this.#open < this.#width) this.#openSoon();
     if (this.#inside < this.#open) this.#inside++;
     else await new Promise<void>((enter) => this.#waiting.push(enter));
     let left = false;
@@ -24,8 +28,7 @@ export class Gate {
       left = true;
       this.#inside--;
       if (this.#open < this.#width) this.#open++;
-      // The place is handed on, not given back: a newcomer cannot overtake.
-      for (; this.#inside < this.#open && this.#waiting.length > 0; this.#inside++) this.#waiting.shift()!();
+      this.#enter();
     };
     const timer = patience === undefined ? undefined : setTimeout(leave, patience);
     try {
@@ -34,6 +37,19 @@ export class Gate {
       clearTimeout(timer);
       leave();
     }
+  }
+
+  /** Places are handed on, not given back: a newcomer cannot overtake. */
+  #enter(): void {
+    for (; this.#inside < this.#open && this.#waiting.length > 0; this.#inside++) this.#waiting.shift()!();
+  }
+
+  #openSoon(): void {
+    const timer = setTimeout(() => {
+      this.#open = this.#width;
+      this.#enter();
+    }, NARROW_MS);
+    timer.unref();
   }
 }
 
