@@ -187,7 +187,7 @@ function* compiling(
       if (node.family !== 'servers') yield* build(graph, node, unseal, made, old, unchanged.has(node.object));
     graph.policies.sort((a, b) => a.priority - b.priority || (a.name < b.name ? -1 : 1));
     for (const node of order) if (node.family === 'servers') yield* build(graph, node, unseal, made, undefined, false);
-    graph.config = keptConfig(entries, graph.held);
+    graph.config = yield* keptConfig(entries, graph.held);
     return graph;
   } catch (error) {
     graph.retire();
@@ -208,14 +208,14 @@ class Building implements BuildContext {
   readonly policies: readonly Policy[];
   readonly unseal: BuildContext['unseal'];
   readonly #key: string;
-  readonly #refs: readonly string[];
+  readonly #refs: ReadonlySet<string>;
   readonly #held: ReadonlyMap<string, Held>;
   readonly #previous: LiveObject | undefined;
 
   constructor(
     graph: CompiledGraph,
     key: string,
-    refs: readonly string[],
+    refs: ReadonlySet<string>,
     made: Made,
     unseal: BuildContext['unseal'],
     previous: LiveObject | undefined,
@@ -233,7 +233,7 @@ class Building implements BuildContext {
 
   get<F extends Family>(family: F, name: string): LiveOf[F] {
     const ref = nodeKey(family, name);
-    const held = this.#refs.includes(ref) ? this.#held.get(ref) : undefined;
+    const held = this.#refs.has(ref) ? this.#held.get(ref) : undefined;
     if (!held) throw new Error(`${this.#key} asks for ${ref}, which it does not declare in refs`);
     return held.object as LiveOf[F];
   }
@@ -254,13 +254,13 @@ function* build(
   unchanged: boolean,
 ): Steps<void> {
   const key = nodeKey(node.family, node.name);
-  const refs = [...new Set(node.refs.map((r) => nodeKey(r.family, r.name)))];
+  const refs = new Set(node.refs.map((r) => nodeKey(r.family, r.name)));
   const before = old?.held.get(key);
   const reusable =
     unchanged &&
     before !== undefined &&
     before.graphs > 0 &&
-    refs.every((ref) => graph.held.get(ref) === old!.held.get(ref));
+    [...refs].every((ref) => graph.held.get(ref) === old!.held.get(ref));
   if (reusable) {
     before.graphs++;
     graph.held.set(key, before);
@@ -292,10 +292,13 @@ function keep(kind: Kind, config: AnyObject, live: LiveObject): AnyObject {
 }
 
 /** A config as the kinds of its objects keep it; disabled objects were not built, and stay as they are. */
-function keptConfig(entries: readonly Entry[], held: ReadonlyMap<string, Held>): Config {
-  return configOf(
-    entries.map((entry) => ({ ...entry, object: held.get(nodeKey(entry.family, entry.name))?.config ?? entry.object })),
-  );
+function* keptConfig(entries: readonly Entry[], held: ReadonlyMap<string, Held>): Steps<Config> {
+  const kept: Entry[] = [];
+  for (const { family, index, name, object } of entries) {
+    kept.push({ family, index, name, object: held.get(nodeKey(family, name))?.config ?? object });
+    if (kept.length % 512 === 0) yield;
+  }
+  return configOf(kept);
 }
 
 function isSteps(created: LiveObject | Generator<void, LiveObject>): created is Generator<void, LiveObject> {

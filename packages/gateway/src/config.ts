@@ -180,9 +180,11 @@ function* parseObjectSteps(
 
 /** The config of entries that all were parsed. */
 export function configOf(entries: readonly Entry[]): Config {
-  // Lists that are just as long as they have to be: thousands of tenants keep them.
-  const of = (family: Family) => entries.filter((e) => e.family === family && e.object).map((e) => e.object);
-  return Object.fromEntries(families.map((family) => [family, of(family)])) as unknown as Config;
+  const lists = Object.fromEntries(families.map((family) => [family, []])) as unknown as Record<Family, AnyObject[]>;
+  for (const { family, object } of entries) if (object) lists[family].push(object);
+  // A copy is just as long as it has to be: thousands of tenants keep theirs.
+  for (const family of families) lists[family] = lists[family].slice();
+  return lists as Config;
 }
 
 /**

@@ -128,6 +128,7 @@ export const routeUpstream = defineEscaper({
   },
   *create(config, ctx): Generator<void, Escaper> {
     const tables = (ctx.made?.get(config.rules) as RuleTables | undefined) ?? (yield* tablesOf(config.rules, scopeOf));
+    for (const table of tables.values()) yield* table.settle((rule) => rule);
     const next: Escaper[] = [];
     for (const rule of config.rules) {
       next.push(ctx.get('escapers', rule.next));

@@ -3,6 +3,7 @@
  * beside the heap: what thousands of tenants block is neither walked nor moved by the garbage collector.
  */
 import { randomInt } from 'node:crypto';
+import type { Steps } from '../slices.ts';
 
 /** Where hashes start: a tenant that cannot know it cannot choose names that all fall on one place. */
 const SEED = randomInt(2 ** 32) | 0;
@@ -111,9 +112,13 @@ export class NameTable {
     return this.#value(best);
   }
 
-  /** Gives each name another value. */
-  renumber(to: (value: number) => number): void {
-    for (let at = 0; at < this.#end; at += HEAD + this.#bytes[at]!) this.#set(at, to(this.#value(at)));
+  /** Gives each name another value, with pauses; nothing may be added meanwhile. */
+  *renumber(to: (value: number) => number): Steps<void> {
+    let n = 0;
+    for (let at = 0; at < this.#end; at += HEAD + this.#bytes[at]!) {
+      this.#set(at, to(this.#value(at)));
+      if (++n % 4096 === 0) yield;
+    }
   }
 
   /** Nothing comes to it for now: gives back what it has in reserve. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
 import type { Target } from '../kind.ts';
+import type { Steps } from '../slices.ts';
 import { normalizeHost } from './host.ts';
 import { canonicalIp, formatIpv4, PrefixTable, parseCidr, parseIp } from './ip.ts';
 import { NameTable } from './names.ts';
@@ -106,12 +107,14 @@ export class HostRules {
     return inner === undefined ? undefined : this.find(formatIpv4(inner), true);
   }
 
-  /** All patterns are there: each gets another number, and no room is left. */
-  settle(to: (value: number) => number): void {
-    this.#names.renumber(to);
-    this.#names.trim();
+  /** All patterns are there: each gets another number, and no room is left. With pauses. */
+  *settle(to: (value: number) => number): Steps<void> {
+    yield* this.#names.renumber(to);
     this.#subnets?.renumber(to);
     this.#regexes?.renumber(to);
+    yield;
+    this.#names.trim();
+    yield;
   }
 
   #hit(value: number, matched: Matcher, pattern: string): number {

@@ -4,6 +4,7 @@ import { definePolicy, type Policy, type Verdict } from '../kind.ts';
 import { embeddedIpv4 } from '../match/ip.ts';
 import { checkRules, HostRules, hostMatchers, patternCount, type RuleTables, tablesOf } from '../match/rules.ts';
 import type { Session } from '../session.ts';
+import type { Steps } from '../slices.ts';
 import { policyFields } from './common.ts';
 
 const Rule = z.strictObject({
@@ -28,14 +29,18 @@ class Rules {
   readonly outcomes: readonly Outcome[];
   readonly patterns: number;
 
-  constructor(rules: readonly Rule[], table: HostRules) {
+  private constructor(table: HostRules, outcomes: readonly Outcome[], patterns: number) {
     this.table = table;
-    this.patterns = patternCount(rules);
+    this.outcomes = outcomes;
+    this.patterns = patterns;
+  }
+
+  static *of(rules: readonly Rule[], table: HostRules): Steps<Rules> {
     const outcomes: Outcome[] = [];
     // Rules that have a name of their own are like no other; of the rest the last few kinds are looked through.
     const plain: number[] = [];
     const byRule = new Map<number, number>();
-    table.settle((rule) => {
+    yield* table.settle((rule) => {
       const { action, redirect_url, id } = rules[rule]!;
       const isSame = (n: number) => outcomes[n]!.action === action && outcomes[n]!.redirect_url === redirect_url;
       let number = id === undefined ? plain.findLast(isSame) : byRule.get(rule);
@@ -46,7 +51,7 @@ class Rules {
       }
       return number;
     });
-    this.outcomes = outcomes;
+    return new Rules(table, outcomes, patternCount(rules));
   }
 }
 
@@ -151,7 +156,7 @@ export const urlFilter = definePolicy({
   *create(config, { made }): Generator<void, Policy> {
     if (isKept(config.rules)) return new UrlFilter(config, config.rules);
     const tables = (made?.get(config.rules) as RuleTables | undefined) ?? (yield* tablesOf(config.rules));
-    return new UrlFilter(config, new Rules(config.rules, tables.get('') ?? new HostRules()));
+    return new UrlFilter(config, yield* Rules.of(config.rules, tables.get('') ?? new HostRules()));
   },
   kept: (config, live) => {
     const { rules } = live as UrlFilter;

@@ -4,6 +4,7 @@ import { secret, type User, writeOnly } from '../kind.ts';
 import { requestRateLimit } from '../limits.ts';
 import { HostRules } from '../match/rules.ts';
 import { hashFault } from '../password.ts';
+import { run } from '../slices.ts';
 
 /** Name of a user: no colon (RFC 7617 section 2), no control characters. */
 export const UserName = z
@@ -66,7 +67,7 @@ export class GroupUser implements User {
       this.#hosts = new HostRules();
       for (const host of filter.exact) this.#hosts.add('exact_match', host, 0);
       for (const host of filter.child) this.#hosts.add('child_match', host, 0);
-      this.#hosts.settle((value) => value);
+      run(this.#hosts.settle((value) => value));
     }
   }
 
