@@ -64,9 +64,8 @@ export function openFileLeases(root: string, writer: Writer): FileLeases {
     const bytes = await readOrNull(statusFile(tenant, id));
     if (!bytes) return null;
     const { word, body } = unseal(bytes, `status of ${tenant} by ${id}`);
-    if (word === live.lease) return decode(TenantStatus, body, `status of ${tenant} by ${id}`);
-    await remove(statusFile(tenant, id));
-    return null;
+    // Of a process that is gone, or of one that came since `live` was read: whoever reads must not remove it.
+    return word === live.lease ? decode(TenantStatus, body, `status of ${tenant} by ${id}`) : null;
   };
 
   return {
@@ -115,6 +114,10 @@ export function openFileLeases(root: string, writer: Writer): FileLeases {
       const timer = setInterval(() => inTurn(beat).catch(() => {}), (ttlSeconds * 1000) / 3);
       timer.unref();
       await inTurn(say).catch(() => {});
+      // What the process before left behind, when it could not say goodbye.
+      await inTurn(async () => {
+        for (const tenant of await list(`${root}/status`)) await remove(statusFile(tenant, id));
+      }).catch(() => {});
       const handle: WorkerLease = {
         update(next) {
           record = next;
