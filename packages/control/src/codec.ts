@@ -4,9 +4,6 @@ import { canonical, sha256 } from './canonical.ts';
 import { Head, Manifest, SCHEMA } from './release.ts';
 import { StoreCorrupt } from './store.ts';
 
-// What reads a schema is made when it reads for the first time, which takes milliseconds: not with the first head that comes.
-for (const schema of [Head, Manifest]) schema.safeParse({});
-
 /** A value's canonical JSON. */
 export function encode(value: unknown): string {
   return canonical(value);
