@@ -101,6 +101,8 @@ export function createSealer(...keys: readonly Uint8Array[]): Sealer {
       const key = ring.get(match[1]!);
       if (!key) throw new SealError('unknown_key', `${place} is sealed with key ${match[1]}, which is not at hand`);
       const body = Buffer.from(match[2]!, 'base64url');
+      // The last character may hold bits that decoding drops (RFC 4648 §3.5): only the text that seal() writes is taken.
+      if (body.toString('base64url') !== match[2]) throw new SealError('refused', altered(place));
       try {
         const decipher = createDecipheriv('aes-256-gcm', key.encrypt, body.subarray(0, NONCE), { authTagLength: TAG })
           .setAAD(Buffer.from(place, 'utf8'))
@@ -108,11 +110,13 @@ export function createSealer(...keys: readonly Uint8Array[]): Sealer {
         const plain = decipher.update(body.subarray(NONCE, body.length - TAG));
         return Buffer.concat([plain, decipher.final()]).toString('utf8');
       } catch {
-        throw new SealError('refused', `the secret at ${place} was altered or sealed for another place`);
+        throw new SealError('refused', altered(place));
       }
     },
   };
 }
+
+const altered = (place: string): string => `the secret at ${place} was altered or sealed for another place`;
 
 /** The sealer that the environment names; throws SealError 'bad_key'. */
 export async function loadSealer(env: SecretEnv): Promise<Sealer> {
