@@ -12,7 +12,11 @@ import { runFiles } from './run/tests.mjs';
 /** In this order. `servers`: needs real MariaDB, etcd and Redis. `concurrency`: test files at a time. */
 const phases = {
   check: {},
-  unit: { files: ['apps/*/src/**/*.test.ts', 'packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts'], concurrency: 2 },
+  unit: {
+    files: ['apps/*/src/**/*.test.ts', 'packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts'],
+    concurrency: 2,
+    servers: true,
+  },
   contract: { files: ['test/contract/**/*.test.ts'], concurrency: 2, servers: true },
   project: { files: ['test/project/**/*.test.ts'], concurrency: 2 },
   golden: { files: ['test/golden/**/*.test.ts'], concurrency: 2 },
