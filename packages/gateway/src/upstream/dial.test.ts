@@ -132,7 +132,8 @@ describe('an escaper that dials', () => {
       const { port, sessions, decisions } = await proxy({ type: 'direct_fixed' });
       const client = await RawClient.connect({ port });
       await client.send(head);
-      await until(() => opening() === 1);
+      // The session first: what is being opened must be the proxy's dial, not the client's own connection.
+      await until(() => sessions() === 1 && opening() === 1);
       client.socket.resetAndDestroy();
       await until(() => opening() === 0 && sessions() === 0);
       assert.equal(decisions[0]?.code, 'client_closed');
