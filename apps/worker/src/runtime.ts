@@ -2,12 +2,13 @@
  * The loop: each tenant's newest release from the store to serving, all or nothing, and the answer back. Whatever goes
  * wrong with a release is that tenant's refusal: its last good graph goes on, nobody else notices.
  */
-import { canonical, slices } from '@arcus/control/canonical.ts';
+import { canonical } from '@arcus/control/canonical.ts';
 import { type Chooser, chosen } from '@arcus/control/chosen.ts';
 import { fault } from '@arcus/control/faults.ts';
 import type { Head, ReleaseRef, TenantStatus } from '@arcus/control/release.ts';
 import type { Verifier } from '@arcus/control/sign.ts';
 import { StoreCorrupt, StoreUnavailable } from '@arcus/control/store.ts';
+import { slices } from '@arcus/control/turns.ts';
 import type { CompileDeps, Graph } from '@arcus/gateway/compile.ts';
 import { type Fault, FaultError, pointer } from '@arcus/gateway/fault.ts';
 import type { Live } from '@arcus/gateway/live.ts';

@@ -13,10 +13,10 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { slices } from '@arcus/control/canonical.ts';
 import { checkBlob } from '@arcus/control/codec.ts';
 import { fault } from '@arcus/control/faults.ts';
 import { makeFolder } from '@arcus/control/folder.ts';
+import { slices } from '@arcus/control/turns.ts';
 import type { Logger } from 'pino';
 import { backoff, Gate } from './lanes.ts';
 import { replaceFile, SlabReader, syncFile } from './snapshot-files.ts';

@@ -1,7 +1,8 @@
 /** From the store's heads to orders for the runtime. */
-import { slices } from '@arcus/control/canonical.ts';
+
 import type { Head } from '@arcus/control/release.ts';
 import type { ConfigStore } from '@arcus/control/store.ts';
+import { slices } from '@arcus/control/turns.ts';
 import type { Logger } from 'pino';
 
 /** What the watch tells; the runtime keeps only the newest order of each tenant. */

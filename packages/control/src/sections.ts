@@ -5,10 +5,11 @@
  */
 import { promisify } from 'node:util';
 import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
-import { canonical, sha256, slices } from './canonical.ts';
+import { canonical, sha256 } from './canonical.ts';
 import type { Manifest, Section } from './release.ts';
 import { Again, type ListCut, type Packed, Sharder, type ShardText } from './shards.ts';
 import { StoreCorrupt } from './store.ts';
+import { slices } from './turns.ts';
 
 /** What a release holds. Each field of `config` is a family. */
 export interface Document {

@@ -1,5 +1,5 @@
 /** Statements of one transaction that are sent without waiting for one another: one round trip for all of them. */
-import { slices } from '@arcus/control/canonical.ts';
+import { slices } from '@arcus/control/turns.ts';
 import type { Connection, Pool } from 'mariadb';
 import type { Prisma } from './generated/mysql/client.ts';
 

@@ -3,11 +3,12 @@
  * one behind the last event that was handed on, and nothing else moves it: no timeout, no progress message.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import { sha256, slices } from '../canonical.ts';
+import { sha256 } from '../canonical.ts';
 import { readHead } from '../codec.ts';
 import { Queue } from '../queue.ts';
 import type { Head } from '../release.ts';
 import type { HeadEvent } from '../store.ts';
+import { slices } from '../turns.ts';
 import { type EtcdClient, isStaleLogin, isTooLarge, jitter, RevisionGone, TooLarge } from './etcd-client.ts';
 import { type KeyValue, methods, type RangeResponse, type WatchResponse } from './etcd-rpc.ts';
 

@@ -2,7 +2,8 @@
  * A draft is a set of changed objects over the live config. Whoever reads it sees the live config of now with these
  * objects in their places; a change whose live object is no longer the one that it was made of is a conflict.
  */
-import { canonicalHash, slices } from '@arcus/control/canonical.ts';
+import { canonicalHash } from '@arcus/control/canonical.ts';
+import { slices } from '@arcus/control/turns.ts';
 import type { AnyObject, Config } from '@arcus/gateway/config.ts';
 import { pointer } from '@arcus/gateway/fault.ts';
 import { type Family, families } from '@arcus/gateway/kind.ts';

@@ -1,6 +1,7 @@
 /** Nothing secret is stored in clear: passwords become hashes, secrets are sealed, before anything else sees them. */
-import { slices } from '@arcus/control/canonical.ts';
+
 import type { Sealer } from '@arcus/control/seal.ts';
+import { slices } from '@arcus/control/turns.ts';
 import type { AnyObject, Config } from '@arcus/gateway/config.ts';
 import { type Fault, pointer } from '@arcus/gateway/fault.ts';
 import { type Family, families } from '@arcus/gateway/kind.ts';
