@@ -2,8 +2,9 @@
  * What this worker runs, on its own disk, so that it starts and serves while the store is away. One file per tenant,
  * replaced as a whole; large blobs beside it, written once. What cannot be read back is one tenant's loss, never the
  * others'. A release is written before it serves, so that a worker that dies does not come back with an older one than
- * its clients saw; that it outlives a power cut (fsync) is seen to later, and until then the one before stays, too. The head is signed and everything hangs on it by hashes, so that who can write to the
- * disk cannot make the worker run anything else. Of a tenant that ran here and does not any more the head alone stays.
+ * its clients saw; that it outlives a power cut (fsync) is seen to later, and until then the one before stays, too. The
+ * head is signed and everything hangs on it by hashes, so that who can write to the disk cannot make the worker run
+ * anything else. Of a tenant that ran here and does not any more the head alone stays.
  *
  *   <dir>/tenants/<tenant>   SHA-256 of the rest, newline, JSON index, newline, the small blobs one after another
  *   <dir>/tenants/<tenant>.old   the one before, while the new one may not outlive a power cut
