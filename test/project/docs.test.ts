@@ -43,7 +43,7 @@ test('every file that a document names in the source exists', () => {
   const named = pages.flatMap((page) =>
     [...read(page).matchAll(/`((?:apps|packages|prisma|scripts|test)\/[\w./-]+\.(?:ts|mjs|sql))`/g)].map(([, f]) => f!),
   );
-  const known = named.filter((file) => !file.endsWith('route_random.ts'));
+  const known = named.filter((file) => !file.includes('route_random'));
   assert.ok(known.length > 5);
   for (const file of known) assert.ok(existsSync(join(root, file)), file);
 });
