@@ -141,6 +141,31 @@ describe('arcus up', () => {
     assert.match(up.process.output.slice(output), /token create/);
   });
 
+  it('starts while the demo holds a release, shows what is served, and follows later', async () => {
+    const before = new URL(up.ready.proxy!).host;
+    const hold = (path: string, body: object) =>
+      send(connection(), 'PUT', `/tenants/demo${path}?publish=hold`, body, { 'if-match': '*' });
+    await hold('/policies/blocked-sites', { name: 'blocked-sites', type: 'url_filter' });
+    await up.process.close();
+    const moved = { ...up.env, ARCUS_PROXY_LISTEN: `127.0.0.1:${await freePort()}` };
+    up = await startUp(data, moved);
+    assert.match(up.process.output, /the proxy of the tenant demo stays .* until the next start/);
+    assert.equal(new URL(up.ready.proxy!).host, before);
+
+    const { body } = await ask(connection(), '/tenants/demo/servers/proxy');
+    await hold('/servers/proxy', { ...body, enabled: false });
+    await up.process.kill('SIGINT');
+    await up.process.start();
+    assert.equal(new URL(readReady(data)!.proxy!).host, before, 'that it is switched off is only held');
+
+    await send(connection(), 'POST', '/tenants/demo/rollback', { version: 1 });
+    await up.process.close();
+    up = await startUp(data, moved);
+    assert.equal(new URL(up.ready.proxy!).host, moved.ARCUS_PROXY_LISTEN);
+    const { stdout } = await run('curl', ['-s', '-x', up.ready.proxy!, up.ready.health]);
+    assert.match(stdout, /healthy/);
+  });
+
   it('lets the demo follow when addresses move, unless its owner changed it', async () => {
     await up.process.close();
     const moved = {

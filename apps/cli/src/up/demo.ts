@@ -33,9 +33,14 @@ interface Wanted {
 
 /**
  * Makes the tenant `demo` the first time. Later it is the user's: only when the addresses of health or proxy moved, and
- * the demo's server and escaper still say what was written here, they follow.
+ * the demo's server and escaper still say what was written here, they follow. What must wait, since a release is held or
+ * rolled out, is told to `notice`, and tried again by the next start.
  */
-export async function ensureDemo(connection: Connection, wanted: Wanted): Promise<Demo> {
+export async function ensureDemo(
+  connection: Connection,
+  wanted: Wanted,
+  notice: (text: string) => void,
+): Promise<Demo> {
   const file = join(wanted.data, 'demo.json');
   const save = (demo: Demo) => writePrivate(file, `${JSON.stringify(demo, null, 2)}\n`);
   const addresses = { health: text(reachable(wanted.health)), proxy: text(wanted.proxy) };
@@ -47,8 +52,8 @@ export async function ensureDemo(connection: Connection, wanted: Wanted): Promis
     save(demo);
   }
   if (!demo.seeded) await create(connection, demo);
-  await follow(connection, demo, addresses);
-  demo = { user: demo.user, password: demo.password, seeded: true, ...addresses };
+  const followed = await follow(connection, demo, addresses, notice);
+  demo = { user: demo.user, password: demo.password, seeded: true, ...followed };
   save(demo);
   return demo;
 }
@@ -85,36 +90,67 @@ function demoConfig({ user, password, health, proxy }: Demo) {
   };
 }
 
-async function follow(connection: Connection, demo: Demo, now: { health: string; proxy: string }): Promise<void> {
+type Addresses = Required<Pick<Demo, 'health' | 'proxy'>>;
+
+/** Answers the addresses that the demo's config was made to follow. */
+async function follow(
+  connection: Connection,
+  demo: Demo,
+  now: Addresses,
+  notice: (text: string) => void,
+): Promise<Addresses> {
+  const followed = { ...now };
+  const wait = (what: string, still: string, why: string) =>
+    notice(`the ${what} of the tenant ${DEMO} stays ${still} until the next start: ${why}`);
   if (demo.proxy !== now.proxy) {
-    await change(connection, path('servers', 'proxy'), (server) =>
+    const why = await change(connection, path('servers', 'proxy'), (server) =>
       server.listen?.address === demo.proxy ? { ...server, listen: { address: now.proxy } } : null,
     );
+    if (why !== null) {
+      followed.proxy = demo.proxy;
+      wait('proxy', demo.proxy, why);
+    }
   }
   const before = demo.health ?? demo.api;
   if (before !== undefined && before !== now.health) {
-    await change(connection, path('escapers', 'direct'), (escaper) =>
+    const why = await change(connection, path('escapers', 'direct'), (escaper) =>
       isDeepStrictEqual(escaper.egress_allow, egressOf(before))
         ? { ...escaper, egress_allow: egressOf(now.health) }
         : null,
     );
+    if (why !== null) {
+      followed.health = before;
+      wait('way to the health address', before, why);
+    }
   }
+  return followed;
 }
 
-/** Puts what `edit` makes of an object of the demo tenant; nothing when that is null or the object is gone. */
-async function change(connection: Connection, below: string, edit: (object: any) => object | null): Promise<void> {
+/**
+ * Puts what `edit` makes of an object of the demo tenant; nothing when that is null or the object is gone. Answers why
+ * it must wait: a release is held or rolled out (409).
+ */
+async function change(
+  connection: Connection,
+  below: string,
+  edit: (object: any) => object | null,
+): Promise<string | null> {
   const at = path('tenants', DEMO) + below;
   try {
     const { body, headers } = await ask(connection, at);
     const edited = edit(body);
-    if (edited === null) return;
+    if (edited === null) return null;
     const etag = headers.get('etag') ?? '*';
     await ask(connection, `${at}?message=address+moved`, {
       method: 'PUT',
       body: JSON.stringify(edited),
       headers: { 'if-match': etag },
     });
+    return null;
   } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 409) return 'it holds or rolls out a release';
+    if (error.status === 404) return null;
+    throw error;
   }
 }

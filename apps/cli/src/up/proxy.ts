@@ -10,13 +10,19 @@ const DEADLINE_MS = 15_000;
 
 /**
  * URL of the demo tenant's proxy with user and password, once the worker serves it; null when the tenant has no such
- * server any more. Throws CommandError when the worker cannot listen there.
+ * server any more: what it serves counts, not what it holds. Throws CommandError when the worker cannot listen there.
  */
 export async function demoProxy(connection: Connection, demo: Demo, worker: string): Promise<string | null> {
-  const server = await serverOf(connection);
+  const version = await stable(connection);
+  let server = version === null ? null : await serverOf(connection, version);
   if (server === null) return null;
-  const { address } = server.listen;
   const state = await settled(connection, worker);
+  // In a rollout this worker may run another one.
+  if (typeof state === 'object' && state.state === 'applied' && state.applied !== version) {
+    server = await serverOf(connection, state.applied);
+    if (server === null) return null;
+  }
+  const { address } = server.listen;
   if (state === 'store away') return urlOf(demo, address);
   if (state?.state === 'refused') {
     const why = state.refused!.issues.map((i) => i.message.replace(/\.$/, '')).join('; ');
@@ -36,15 +42,25 @@ export async function demoProxy(connection: Connection, demo: Demo, worker: stri
 const urlOf = ({ user, password }: Demo, address: string): string =>
   `http://${user}:${password}@${text(reachable(parseAddress(address)!))}`;
 
-async function serverOf(connection: Connection): Promise<{ listen: { address: string } } | null> {
+/** The newest release that is not merely held; null when the tenant is gone. The store may be away: the database knows it. */
+async function stable(connection: Connection): Promise<number | null> {
   try {
-    const { body: tenant } = await ask(connection, path('tenants', DEMO));
-    const { body } = await ask(connection, path('tenants', DEMO, 'servers', 'proxy'));
-    return tenant.status === 'active' && body.enabled && body.type === 'http_proxy' ? body : null;
+    // The releases of a tenant outlive it.
+    await ask(connection, path('tenants', DEMO));
+    const { body } = await ask(connection, `${path('tenants', DEMO, 'releases')}?limit=200`);
+    const served = body.items.find(({ state }: { state: string }) => state === 'published' || state === 'pending');
+    return served?.version ?? null;
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return null;
     throw error;
   }
+}
+
+/** The tenant's server as that release has it; null when nobody can browse through it. */
+async function serverOf(connection: Connection, version: number): Promise<{ listen: { address: string } } | null> {
+  const { body } = await ask(connection, path('tenants', DEMO, 'releases', String(version), 'document'));
+  const server = body.config.servers.find(({ name }: { name: string }) => name === 'proxy');
+  return body.tenant.status === 'active' && server?.enabled && server.type === 'http_proxy' ? server : null;
 }
 
 /**

@@ -123,7 +123,7 @@ async function open(settings: Settings, undo: Undo, { notice }: StartOptions): P
   const url = `http://${text(reachable(settings.api))}`;
   const token = await adminToken(data, api.db);
   const connection = { api: new URL(url), token: token.value };
-  const demo = await ensureDemo(connection, settings);
+  const demo = await ensureDemo(connection, settings, notice);
 
   const worker = await listening('ARCUS_ADMIN_LISTEN', env.ARCUS_ADMIN_LISTEN!, ports, () =>
     startWorker(workerEnv, { log: log.child({ app: 'worker' }), store }),
