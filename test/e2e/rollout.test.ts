@@ -91,6 +91,8 @@ test('a release whose requests fail is halted on the first worker and taken back
   const bad = { name: 'out', type: 'proxy_http', proxy_addr: nowhere, egress_allow: [{ network: '127.0.0.0/8' }] };
   const held = await escaper(bad);
   assert.equal(held.headers.get('arcus-release-state'), 'held');
+  const told = await arcus('status', 'acme');
+  assert.match(told.stdout, /release 2 is held, release 1 is stable; 4 of 4 live workers run what they should/);
 
   const stop = traffic(t);
   const labels = ['--labels', 'canary=yes', '--steps', '100', '--bake', '60', '--error-rate', '0.1'];

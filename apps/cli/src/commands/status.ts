@@ -7,6 +7,7 @@ import { printWorkers, type WorkerState } from '../workers-table.ts';
 interface ConfigStatus {
   tenant_id: string;
   version: number;
+  stable_version: number;
   state: string;
   summary: { workers: number; applied: number; converged: boolean };
   workers: WorkerState[];
@@ -53,8 +54,14 @@ const row = ({ tenant_id, version, state, summary }: ConfigStatus): string[] => 
   `${summary.applied} of ${summary.workers}`,
 ];
 
-const sentence = ({ tenant_id, version, state, summary }: ConfigStatus): string =>
-  `${tenant_id}: release ${version}, ${state}, runs on ${summary.applied} of ${summary.workers} live workers`;
+function sentence({ tenant_id, version, stable_version, state, summary }: ConfigStatus): string {
+  const count = `${summary.applied} of ${summary.workers} live workers`;
+  // Who is not in a rollout is right to run another release than the newest.
+  if (state === 'held') {
+    return `${tenant_id}: release ${version} is held, release ${stable_version} is stable; ${count} run what they should`;
+  }
+  return `${tenant_id}: release ${version}, ${state}, runs on ${count}`;
+}
 
 async function tenantIds(api: Connection): Promise<string[]> {
   const ids: string[] = [];
