@@ -6,7 +6,13 @@ export const rollback = defineCommand({
   name: 'rollback',
   summary: 'Make a new release with the config of an old one',
   args: ['TENANT', 'VERSION'],
-  flags: waitFlags,
+  flags: {
+    ...waitFlags,
+    publish: {
+      ...waitFlags.publish,
+      description: 'hold: store the release for a rollout; default: now, whatever is held or rolled out',
+    },
+  },
   remote: true,
   notes:
     'The old config is checked again as it is today. Exit code: 0 done; 1 it has faults today (nothing was stored), or,\n' +

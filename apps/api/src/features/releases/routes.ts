@@ -224,7 +224,11 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
             'faults today, such as an address that another tenant listens on now. A rollout that is under way is aborted ' +
             'with it, unless the new release is to be held (?publish=hold): then it is refused.',
           params: TenantParams,
-          querystring: WriteQuery,
+          querystring: WriteQuery.extend({
+            publish: WriteQuery.shape.publish.describe(
+              'hold: store the release and go on serving the one before; default: now, whatever is held or rolled out',
+            ),
+          }),
           body: Rollback,
           response: { 200: ReleaseResult },
         },
@@ -235,11 +239,7 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
         const { document } = await readRelease(db, tenant_id, version);
         const parsed = await runSliced(parseEntries(document.config));
         const changed = await changes.apply({
-          ...originOf(request, {
-            message: message ?? (request.query.message || `rollback to ${version}`),
-            // What is held is what shall be undone.
-            publish: request.query.publish ?? 'now',
-          }),
+          ...originOf(request, { message: message ?? (request.query.message || `rollback to ${version}`) }),
           tenant_id,
           action: 'config.rollback',
           target: `releases/${version}`,
