@@ -4,7 +4,8 @@ import { Failure, fuzz, seedsOf } from './run.ts';
 import { targets } from './targets.ts';
 
 it('100,000 mutated inputs do no parser any harm', () => {
-  const seed = Number(process.env.ARCUS_SEED ?? Date.now() % 2 ** 32);
+  // `npm run fuzz` begins anywhere; a test run says the same each time.
+  const seed = Number(process.env.ARCUS_SEED ?? 1);
   for (const result of fuzz(34_000, seed)) {
     assert.ok(result.accepted > result.inputs / 100, `${result.target}: hardly any input is accepted`);
   }

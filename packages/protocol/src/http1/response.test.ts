@@ -17,6 +17,19 @@ describe('an answer', () => {
     assert.equal(read('A: b\r\nProxy-Authorization: x\r\nProxy-Authorization: y\r\n').kept, 'A: b\r\n');
   });
 
+  it('that is interim and of no known kind announces no body', () => {
+    const taken = (status: number, field: string) => {
+      const text = `HTTP/1.1 ${status} x\r\n${field}\r\n\r\n`;
+      return !isRefused(parseResponseHead(text, text.length, { line: 8192, fields: 100 }));
+    };
+    for (const field of ['Content-Length: 5', 'Transfer-Encoding: chunked']) {
+      for (const status of [104, 110, 199]) assert.equal(taken(status, field), false, `${status} ${field}`);
+      for (const status of [100, 102, 103, 204, 304]) assert.ok(taken(status, field), `${status} ${field}`);
+    }
+    assert.ok(taken(110, 'Content-Length: 0'));
+    assert.ok(taken(199, 'A: b'));
+  });
+
   it('says how long its sender keeps the connection open', () => {
     const cases: [string, number][] = [
       ['timeout=5', 5],

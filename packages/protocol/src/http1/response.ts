@@ -3,6 +3,9 @@ import { Fields, type Refused, readFields, refuse } from './fields.ts';
 import { codeAt, VALUE } from './grammar.ts';
 import { type HeadLimits, readVersion } from './request.ts';
 
+/** 103 (RFC 8297): the last interim status that is registered. */
+const LAST_INTERIM = 103;
+
 export class ResponseHead extends Fields {
   status = 0;
   minor = 1;
@@ -41,6 +44,10 @@ export function parseResponseHead(text: string, end: number, limits: HeadLimits)
   if (wrong) return wrong;
   if (head.count > limits.fields) return refuse(`more than ${limits.fields} header fields`, 'headers_too_large');
   if (head.minor === 0 && head.chunked) return refuse('Transfer-Encoding in an HTTP/1.0 message');
+  // RFC 9112 section 6.3 ends every 1xx with its head; parsers that do not know the status read the body all the same.
+  if (head.status < 200 && head.status > LAST_INTERIM && (head.chunked || head.contentLength > 0)) {
+    return refuse(`a body with the status ${head.status}`);
+  }
   return head;
 }
 
