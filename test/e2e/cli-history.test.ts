@@ -119,3 +119,17 @@ test('faults and conflicts of a draft are shown, a rebase settles them, a discar
   await ok('draft', 'discard', 'acme', 'monday');
   assert.equal((await ok('draft', 'list', 'acme', '--json')).stdout, '[]\n');
 });
+
+test('a release that is held is published by the same push with --publish now, and never waited for in vain', async () => {
+  const held = configOf({ port });
+  held.policies[0]!.rules.push(block('localhost'));
+  const name = file('held.json', held);
+  assert.match((await ok('push', 'acme', name, '--publish', 'hold')).stdout, /is held/);
+  assert.equal(await status(), 200);
+  const waited = await arcus('push', 'acme', name, '--wait');
+  assert.equal(waited.code, 1);
+  assert.match(waited.stderr, /is held, and \d+ is served/);
+  const published = await ok('push', 'acme', name, '--publish', 'now', '--wait');
+  assert.match(published.stdout, /nothing changed, release \d+ runs on the one live worker/);
+  assert.equal(await status(), 403);
+});

@@ -65,10 +65,10 @@ export async function released(
   { out, api, tenant, values }: { out: Output; api: Connection; tenant: string; values: Values },
   asked: Promise<Answer>,
 ): Promise<number> {
-  if (!values.rollout) return release(out, tenant, asked);
+  if (!values.rollout) return release(out, tenant, asked, values.wait);
   const answer = await asked;
   const { rollout } = answer.body as { rollout?: string };
-  if (rollout === undefined) return release(out, tenant, Promise.resolve(answer));
+  if (rollout === undefined) return release(out, tenant, Promise.resolve(answer), values.wait);
   return follow(out, api, tenant, rollout, values.wait);
 }
 

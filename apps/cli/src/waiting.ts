@@ -60,12 +60,13 @@ export function waitQuery(values: WaitValues): { query: Record<string, string>; 
 }
 
 /** Shows what became of a release, also when not every worker runs it; answers the exit code. */
-export async function release(out: Output, tenant: string, asked: Promise<Answer>): Promise<number> {
+export async function release(out: Output, tenant: string, asked: Promise<Answer>, wait: boolean): Promise<number> {
   try {
     const { body } = await asked;
     if (out.json) out.data(body);
     else out.say(sentence(tenant, body));
-    return OK;
+    // Who waited wants it to be served.
+    return wait && body.state === 'held' ? NO : OK;
   } catch (error) {
     if (!(error instanceof ApiError) || !Array.isArray(error.problem.workers)) throw error;
     const { problem, message } = error;

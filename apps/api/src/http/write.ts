@@ -31,7 +31,8 @@ export const WriteQuery = z.strictObject({
     .optional()
     .describe(
       'hold: store the release and go on serving the one before, until it is rolled out or published; ' +
-        'now: publish what was held with it. Default: now, but refused (409) while a release is held',
+        'now: publish what was held with it, also when nothing else is new. Default: now, but refused (409) while a ' +
+        'release is held',
     ),
 });
 export type WriteQuery = z.output<typeof WriteQuery>;
@@ -57,12 +58,13 @@ export type ReleaseResult = z.output<typeof ReleaseResult>;
 
 export const originOf = (
   request: FastifyRequest,
-  query: { message: string; publish?: 'now' | 'hold' | undefined },
+  query: { message: string; publish?: 'now' | 'hold' | undefined; wait?: 'acked' | undefined },
 ): Origin => ({
   actor: request.actor.name,
   request_id: request.id,
   message: query.message,
   publish: query.publish,
+  acked: query.wait === 'acked',
 });
 
 /**

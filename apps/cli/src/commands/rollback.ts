@@ -24,6 +24,7 @@ export const rollback = defineCommand({
     if (!Number.isInteger(version) || version < 1) throw new UsageError(`"${text}" is no version of a release`);
     const { query, timeout } = waitQuery(values);
     const where = `${path('tenants', tenant, 'rollback')}?${new URLSearchParams(query)}`;
-    return release(out, tenant, ask(connect(), where, { method: 'POST', body: JSON.stringify({ version }), timeout }));
+    const asked = ask(connect(), where, { method: 'POST', body: JSON.stringify({ version }), timeout });
+    return release(out, tenant, asked, values.wait);
   },
 });

@@ -15,6 +15,7 @@ interface Ask {
   scopes: readonly DraftFamily[] | undefined;
   message: string | undefined;
   publish?: Origin['publish'];
+  wait?: 'acked' | undefined;
   /** Throws to refuse the draft as it is. */
   demand(view: DraftView): void;
 }
@@ -106,8 +107,8 @@ const editOf = (view: DraftView, { config }: Selected) => ({
   locate: (pointer: string) => pointer,
 });
 
-const origin = (request: FastifyRequest, { draft, message, publish }: Ask, own: string) =>
+const origin = (request: FastifyRequest, { draft, message, publish, wait }: Ask, own: string) =>
   originOf(request, {
     message: (message ?? (own === '' ? `draft ${draft}` : `${draft}: ${own}`)).slice(0, 1024),
-    publish,
+    ...{ publish, wait },
   });

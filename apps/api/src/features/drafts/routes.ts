@@ -287,7 +287,7 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
         const { changed, left } = await applyDraft(context, request, {
           ...{ tenant_id, draft, scopes },
           message: message ?? (query.message || undefined),
-          publish: query.publish,
+          ...{ publish: query.publish, wait: query.wait },
           demand: ({ row }) => {
             if (precondition.ifMatch !== undefined) demand(precondition, draftTag(row));
           },

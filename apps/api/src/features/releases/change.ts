@@ -19,8 +19,9 @@ import type { Document } from './document.ts';
 import { examine, type Refuse, refusal } from './examine.ts';
 import { headOf, refOf } from './head.ts';
 import { Moved } from './lock.ts';
-import { demandFree, type Made, makeRelease } from './make.ts';
+import { demandFree, demandServed, type Made, makeRelease } from './make.ts';
 import { nextRow } from './next.ts';
+import { promoteHeld } from './promote.ts';
 import type { Changed, ChangeRequest } from './request.ts';
 import { changingRows, type RowChanges } from './rows.ts';
 import { States, type TenantState, unborn } from './state.ts';
@@ -103,16 +104,19 @@ export class Changes {
     const moved = edit.placement !== undefined && canonical(edit.placement) !== canonical(before.row.placement);
     const sameOwn = !moved && canonical(edit.metadata ?? before.row.metadata) === canonical(before.row.metadata);
     const nothing = { before, rows: noRows, release: null, moved: false, below: null };
-    if (unchanged && sameOwn && !request.create && !request.force) {
+    const releases = !unchanged || before.release === null || request.force === true;
+    const promotes = !releases && !request.dryRun && request.publish === 'now' && isHeld(before);
+    if (!releases && !promotes && !moved && !request.dryRun) demandServed(request, before);
+    if (unchanged && sameOwn && !request.create && !request.force && !promotes) {
       const { also } = request;
       if (also && !request.dryRun) await this.#deps.db.write((tx) => also(tx, at));
       return { ...nothing, state: before };
     }
 
-    const releases = !unchanged || before.release === null || request.force === true;
     const brake = releases && !request.dryRun ? edit.brake : undefined;
     if (brake !== undefined) request = { ...request, publish: 'hold', takesOver: brake };
-    else if (moved && !request.dryRun && before.row.rollout_id !== null) demandFree(request, before);
+    else if (promotes || (moved && !request.dryRun && before.row.rollout_id !== null)) demandFree(request, before);
+    if (promotes) request = { ...request, also: promoting(request, before) };
     let graph: Graph | null = before.graph;
     try {
       let made: Made | null = null;
@@ -128,7 +132,7 @@ export class Changes {
         return { ...nothing, state: { ...before, document } };
       }
       const changes = await runSliced(changingRows(old.config, document.config));
-      const row = nextRow(request, before, edit, document, changes, { made, below, at });
+      const row = nextRow(request, before, edit, document, changes, { made, below, promotes, at });
       await commit(this.#deps.db, { request, before, document, row, changes, made, below, at, refuse });
       fault('publish.after-commit');
       const state: TenantState = {
@@ -174,6 +178,15 @@ export class Changes {
     return state;
   }
 }
+
+const isHeld = ({ row }: TenantState): boolean => row.version !== row.stable_version;
+
+const promoting =
+  (request: ChangeRequest, { row }: TenantState): NonNullable<ChangeRequest['also']> =>
+  async (tx, at) => {
+    await promoteHeld(tx, request, row, at);
+    await request.also?.(tx, at);
+  };
 
 const noRows: RowChanges = { resources: { put: [], removed: [] }, users: { put: [], removed: [] } };
 

@@ -45,6 +45,19 @@ export function demandFree(
   }
 }
 
+/** Throws Problem 'conflict' when workers shall be waited for that are told nothing: what is held stays held. */
+export function demandServed({ acked }: Pick<ChangeRequest, 'acked'>, { row }: TenantState): void {
+  if (acked !== true || row.version === row.stable_version) return;
+  const { version, stable_version, rollout_id } = row;
+  const detail =
+    rollout_id === null
+      ? `release ${version} is held, and ${stable_version} is served: nothing goes out that a worker could answer for. ` +
+        '?publish=now publishes it; or roll it out, or roll back; or do not wait'
+      : `release ${version} is being rolled out: nothing else goes out that a worker could answer for`;
+  const extra = { version, stable_version, state: 'held', ...(rollout_id === null ? {} : { rollout: rollout_id }) };
+  throw new Problem('conflict', detail, { extra });
+}
+
 /** Why a write that does not say whether to publish would have to wait; null: it need not. */
 export function waitsFor(state: TenantState): string | null {
   try {

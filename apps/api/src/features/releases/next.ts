@@ -16,7 +16,7 @@ export function nextRow(
   edit: Edit,
   document: Document,
   changes: RowChanges,
-  { made, below, at }: { made: Made | null; below: Made | null; at: Date },
+  { made, below, promotes, at }: { made: Made | null; below: Made | null; promotes: boolean; at: Date },
 ): TenantRow {
   const count = before.row.changes + 1;
   const own =
@@ -26,7 +26,8 @@ export function nextRow(
     edit.placement !== undefined;
   const moved = moveTo(request, before.row, edit.placement, at);
   const config = request.create === true || !isEmpty(changes);
-  const served = below ?? (request.publish === 'hold' ? null : made);
+  const served = (below ?? (request.publish === 'hold' ? null : made))?.manifest.version ?? null;
+  const stable_version = promotes ? before.row.version : served;
   return {
     ...before.row,
     ...document.tenant,
@@ -37,8 +38,8 @@ export function nextRow(
     version: made ? made.manifest.version : before.row.version,
     ...moved,
     // A rollout that was not to be aborted was refused.
-    ...(served ? { stable_version: served.manifest.version, rollout_id: null } : {}),
-    ...(moved || served ? { seq: nextSeq(before.row.seq, at.getTime()) } : {}),
+    ...(stable_version === null ? {} : { stable_version, rollout_id: null }),
+    ...(moved || stable_version !== null ? { seq: nextSeq(before.row.seq, at.getTime()) } : {}),
     updated_at: at,
   };
 }

@@ -17,6 +17,8 @@ export interface Origin {
    * as 'now', but refused while something is held.
    */
   publish?: 'now' | 'hold' | undefined;
+  /** It waits for the workers: refused when what is held stays held, as none of them will answer for that. */
+  acked?: boolean | undefined;
 }
 
 /** A tenant as it shall be. */

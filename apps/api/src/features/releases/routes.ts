@@ -239,7 +239,10 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
         const { document } = await readRelease(db, tenant_id, version);
         const parsed = await runSliced(parseEntries(document.config));
         const changed = await changes.apply({
-          ...originOf(request, { message: message ?? (request.query.message || `rollback to ${version}`) }),
+          ...originOf(request, {
+            ...request.query,
+            message: message ?? (request.query.message || `rollback to ${version}`),
+          }),
           tenant_id,
           action: 'config.rollback',
           target: `releases/${version}`,

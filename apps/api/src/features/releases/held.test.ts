@@ -1,0 +1,83 @@
+/** What becomes of a release that is held when somebody writes what it has already. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { type TestApi, testApi } from '../../testing.ts';
+
+const base = '/tenants/acme';
+const deny = (name: string) => ({ name, type: 'dummy_deny' });
+
+/** Release 1 is served; release 2, with an escaper, is held. */
+async function setUp(t: TestContext): Promise<TestApi> {
+  const api = await testApi();
+  t.after(() => api.close());
+  await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'acme' } });
+  const held = await api.call('POST', `${base}/escapers?publish=hold`, { body: deny('a') });
+  assert.equal(held.headers['arcus-release-state'], 'held', held.text);
+  return api;
+}
+
+const push = (api: TestApi, query: string) =>
+  api.call('PUT', `${base}/config${query}`, { body: { escapers: [deny('a')] }, match: '*' });
+const served = async (api: TestApi) => (await api.store.getHead('acme'))?.head.stable.version;
+const states = async (api: TestApi) =>
+  (await api.call('GET', `${base}/releases`)).body.items.map((release: { state: string }) => release.state);
+
+test('publish=now of what is held already publishes it, without another release', async (t) => {
+  const api = await setUp(t);
+  const again = await push(api, '');
+  assert.deepEqual([again.status, again.body.state, await served(api)], [200, 'held', 1], 'it did not say publish');
+  const now = await push(api, '?publish=now');
+  assert.deepEqual([now.status, now.body.version, now.body.state, now.body.changed], [200, 2, 'published', false]);
+  assert.equal(await served(api), 2);
+  assert.deepEqual(await states(api), ['published', 'published']);
+  const events = (await api.call('GET', `/audit?tenant_id=acme`)).body.items;
+  const event = events.find((one: { action: string }) => one.action === 'release.publish');
+  assert.deepEqual([event?.target, event?.version], ['releases/2', 2], JSON.stringify(events));
+  assert.equal((await push(api, '?publish=now')).headers['arcus-release-state'], 'published');
+});
+
+test('of several that are held publish=now publishes the newest', async (t) => {
+  const api = await setUp(t);
+  await api.call('POST', `${base}/escapers?publish=hold`, { body: deny('b') });
+  const body = { escapers: [deny('a'), deny('b')] };
+  const now = await api.call('PUT', `${base}/config?publish=now`, { body, match: '*' });
+  assert.deepEqual([now.body.version, now.body.state, await served(api)], [3, 'published', 3], now.text);
+  assert.deepEqual(await states(api), ['published', 'superseded', 'published']);
+});
+
+test('an empty draft that is applied with publish=now publishes what is held', async (t) => {
+  const api = await setUp(t);
+  await api.call('POST', `${base}/drafts`, { body: { name: 'd' } });
+  const waiting = await api.call('POST', `${base}/drafts/d/apply?wait=acked&timeout=50ms`);
+  assert.equal(waiting.status, 409, waiting.text);
+  const applied = await api.call('POST', `${base}/drafts/d/apply?publish=now`);
+  assert.deepEqual([applied.status, applied.body.state, await served(api)], [200, 'published', 2], applied.text);
+  assert.equal((await api.call('GET', `${base}/drafts/d`)).status, 404);
+});
+
+test('publish=now together with the tenant’s own fields publishes what is held, too', async (t) => {
+  const api = await setUp(t);
+  const body = { tenant_name: 'acme', metadata: { owner: 'x' } };
+  const put = await api.call('PUT', `${base}?publish=now`, { body, match: '*' });
+  assert.deepEqual([put.status, put.headers['arcus-release-state'], await served(api)], [200, 'published', 2]);
+  assert.deepEqual(put.body.metadata, { owner: 'x' });
+});
+
+test('a release that is rolled out is not published past its rollout', async (t) => {
+  const api = await setUp(t);
+  const made = await api.call('POST', `${base}/rollouts`, { body: { percent: 5, bake_seconds: 600 } });
+  assert.equal(made.status, 201, made.text);
+  const now = await push(api, '?publish=now');
+  assert.deepEqual([now.status, now.body.rollout, await served(api)], [409, made.body.id, 1], now.text);
+  const waiting = await push(api, '?wait=acked&timeout=50ms');
+  assert.deepEqual([waiting.status, waiting.body.rollout], [409, made.body.id], waiting.text);
+});
+
+test('wait=acked is refused for what stays held: no worker will answer', async (t) => {
+  const api = await setUp(t);
+  const { status, body } = await push(api, '?wait=acked&timeout=50ms');
+  assert.deepEqual([status, body.type, body.state], [409, 'urn:arcus:problem:conflict', 'held']);
+  assert.match(body.detail, /^release 2 is held, and 1 is served: nothing goes out that a worker could answer for/);
+  assert.equal((await push(api, '?publish=now&wait=acked&timeout=50ms')).status, 504, 'this one is waited for');
+  assert.equal(await served(api), 2);
+});
