@@ -14,22 +14,38 @@ export interface Wanted {
   readonly pointer: string;
 }
 
+/** All that a tenant wants; what it has beside that it gives up. */
+export interface Part {
+  readonly tenant: string;
+  readonly wanted: readonly Wanted[];
+  /** Connections of addresses that it gives up are cut after so many ms; else they may take their time. */
+  readonly destroyAfter?: number | undefined;
+}
+
+/** An address of another tenant that is in the way. */
+export interface Blocker {
+  readonly tenant: string;
+  readonly address: string;
+}
+
 /** Addresses that could not be had on this machine now. Another time, or once somebody lets go, they may. */
 export class ListenError extends Error {
   readonly faults: readonly Fault[];
-  constructor(faults: readonly Fault[]) {
+  readonly blockers: readonly Blocker[];
+  constructor(faults: readonly Fault[], blockers: readonly Blocker[]) {
     super(faults.map((f) => f.message).join('; '));
     this.name = 'ListenError';
     this.faults = faults;
+    this.blockers = blockers;
   }
 }
 
-/** A tenant's listeners, ready for the next graph. Exactly one of `commit` and `abort` follows. */
+/** Listeners that are ready for the next graphs. Exactly one of `commit` and `abort` follows. */
 export interface Prepared {
   /** Hands every address over to the new servers, in one synchronous step. */
   commit(): void;
-  /** After `commit`: stops listening on addresses that the new graph does not use. `destroyAfter` ms cuts what is open. */
-  closeUnused(destroyAfter?: number): void;
+  /** After `commit`: stops listening on addresses that the new graphs do not use. */
+  closeUnused(): void;
   /** Lets go of what was bound for nothing. */
   abort(): void;
 }
@@ -60,6 +76,8 @@ export interface ListenersOptions {
 export const formatAddress = ({ host, port }: ListenAddress): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
+const addressOf = ({ server }: Wanted): string => formatAddress(server.listen);
+
 interface Listener {
   readonly tenant: string;
   readonly listen: ListenAddress;
@@ -71,6 +89,8 @@ interface Listener {
   release: (() => void) | null;
   /** Accepts on the socket of a process that died, until that is replaced. */
   lent: net.Server | null;
+  /** Whose the connections of `server` and `lent` are: itself, until another tenant's takes the sockets over. */
+  feeds: { to: Listener | null };
 }
 
 const BACKLOG = 4096;
@@ -110,39 +130,52 @@ export class Listeners {
     return n;
   }
 
-  /** Binds what `tenant` does not have yet. ListenError names every address that cannot be had; then nothing changed. */
-  async prepare(tenant: string, wanted: readonly Wanted[]): Promise<Prepared> {
+  /**
+   * Binds what the tenants do not have yet, for all of them or none: what one gives up another may take over.
+   * ListenError names every address that cannot be had; then nothing changed.
+   */
+  async prepare(...parts: readonly Part[]): Promise<Prepared> {
     const next = new Map<Listener, Server>();
     const fresh: Listener[] = [];
+    /** Listeners of a tenant that gives the address up -> those of the tenant that takes it over. */
+    const handed = new Map<Listener, Listener>();
     const faults: Fault[] = [];
-    const keep = new Set(wanted.map(({ server }) => formatAddress(server.listen)));
-    const unused = () => this.#of(tenant).filter((l) => !keep.has(l.binding.address));
+    const blockers: Blocker[] = [];
+    const keeps = new Map(parts.map((part) => [part.tenant, new Set(part.wanted.map(addressOf))]));
+    const givesUp = (l: Listener) => keeps.get(l.tenant)?.has(l.binding.address) === false;
+    const all = () => parts.flatMap(({ tenant }) => this.#of(tenant));
+    const unused = () => all().filter((l) => givesUp(l) && !handed.has(l));
 
-    for (const { server, pointer } of wanted) {
-      const address = formatAddress(server.listen);
-      const held = this.#listeners.get(address);
-      if (held) {
-        if (held.tenant === tenant) next.set(held, server);
-        else faults.push({ pointer, code: 'address_in_use', message: `${address} is used by another tenant.` });
-        continue;
-      }
-      // Who stops goes on to follow releases with what it has, and opens nothing.
-      if (this.#draining) continue;
-      const share = this.#options.share?.(address);
-      const listener: Listener = {
-        tenant,
-        listen: server.listen,
-        binding: { address, server: null, open: new Set(), ...(share && { share }) },
-        ...{ server: null, opening: false, release: null, lent: null },
-      };
-      // Claimed before it is bound: two tenants that want it at once must not both believe they have it.
-      this.#claim(listener);
-      fresh.push(listener);
-      next.set(listener, server);
-      try {
-        await this.#bind(listener, unused);
-      } catch (error) {
-        faults.push({ pointer, ...this.#explain(listener, error as NodeJS.ErrnoException) });
+    for (const { tenant, wanted } of parts) {
+      for (const { server, pointer } of wanted) {
+        const address = formatAddress(server.listen);
+        const held = this.#listeners.get(address);
+        if (held?.tenant === tenant) {
+          next.set(held, server);
+          continue;
+        }
+        if (held && (held.server === null || !givesUp(held))) {
+          faults.push({ pointer, code: 'address_in_use', message: `${address} is used by another tenant.` });
+          blockers.push({ tenant: held.tenant, address });
+          continue;
+        }
+        // Who stops goes on to follow releases with what it has, and opens nothing.
+        if (this.#draining) continue;
+        const listener = this.#make(tenant, server.listen);
+        next.set(listener, server);
+        if (held) {
+          handed.set(held, listener);
+          continue;
+        }
+        // Claimed before it is bound: two tenants that want it at once must not both believe they have it.
+        this.#claim(listener);
+        fresh.push(listener);
+        try {
+          await this.#bind(listener, unused);
+        } catch (error) {
+          faults.push({ pointer, ...this.#explain(listener, error as NodeJS.ErrnoException) });
+          blockers.push(...this.#inTheWayOf(listener));
+        }
       }
     }
 
@@ -150,21 +183,29 @@ export class Listeners {
       for (const listener of fresh) this.#close(listener);
       // What stood back for a wider address that is not taken after all.
       if (this.#draining) return;
-      for (const l of this.#of(tenant)) if (l.server === null) this.#listen(l).catch((e) => this.#failed(e, l));
+      for (const l of all()) if (l.server === null) this.#listen(l).catch((e) => this.#failed(e, l));
     };
     if (faults.length > 0) {
       abort();
-      throw new ListenError(faults);
+      throw new ListenError(faults, blockers);
     }
     return {
       commit: () => {
-        for (const l of this.#of(tenant)) l.binding.server = next.get(l) ?? null;
+        for (const [from, to] of handed) this.#handOver(from, to);
+        for (const l of all()) l.binding.server = next.get(l) ?? null;
       },
-      closeUnused: (destroyAfter) => {
-        const unwanted = this.#of(tenant).filter((l) => !next.has(l));
-        for (const l of unwanted) this.#close(l, destroyAfter);
+      closeUnused: () => {
+        let freed = false;
+        for (const { tenant, destroyAfter } of parts) {
+          for (const from of handed.keys()) if (from.tenant === tenant) this.#leave(from, destroyAfter);
+          for (const l of this.#of(tenant)) {
+            if (next.has(l)) continue;
+            this.#close(l, destroyAfter);
+            freed = true;
+          }
+        }
         // Not after `abort`: two tenants that are refused would else wake each other for ever.
-        if (unwanted.length > 0) this.#options.onFreed?.();
+        if (freed) this.#options.onFreed?.();
       },
       abort,
     };
@@ -216,11 +257,40 @@ export class Listeners {
     return [...(this.#byTenant.get(tenant) ?? [])];
   }
 
+  #make(tenant: string, listen: ListenAddress): Listener {
+    const address = formatAddress(listen);
+    const share = this.#options.share?.(address);
+    const listener: Listener = {
+      tenant,
+      listen,
+      binding: { address, server: null, open: new Set(), ...(share && { share }) },
+      ...{ server: null, opening: false, release: null, lent: null, feeds: { to: null } },
+    };
+    listener.feeds.to = listener;
+    return listener;
+  }
+
+  /** The sockets of one listener are another's from here on, with all that waits in their queues. */
+  #handOver(from: Listener, to: Listener): void {
+    const { server, release, lent, feeds } = from;
+    Object.assign(to, { server, release, lent, feeds });
+    feeds.to = to;
+    Object.assign(from, { server: null, release: null, lent: null, feeds: { to: from } });
+    this.#unclaim(from);
+    this.#claim(to);
+  }
+
   #claim(listener: Listener): void {
     this.#listeners.set(listener.binding.address, listener);
     const mine = this.#byTenant.get(listener.tenant);
     if (mine) mine.add(listener);
     else this.#byTenant.set(listener.tenant, new Set([listener]));
+  }
+
+  #unclaim(listener: Listener): void {
+    this.#listeners.delete(listener.binding.address);
+    const mine = this.#byTenant.get(listener.tenant);
+    if (mine?.delete(listener) && mine.size === 0) this.#byTenant.delete(listener.tenant);
   }
 
   async #bind(listener: Listener, unused: () => Listener[]): Promise<void> {
@@ -279,8 +349,8 @@ export class Listeners {
     });
   }
 
-  #server(listener: Listener): net.Server {
-    return createTcpServer((stream) => this.#accept(listener, stream));
+  #server({ feeds }: Listener): net.Server {
+    return createTcpServer((stream) => this.#accept(feeds.to!, stream));
   }
 
   /** Accepts nothing more. */
@@ -308,12 +378,14 @@ export class Listeners {
   }
 
   #close(listener: Listener, destroyAfter?: number): void {
-    const { address } = listener.binding;
-    if (this.#listeners.get(address) !== listener) return;
-    this.#listeners.delete(address);
-    const mine = this.#byTenant.get(listener.tenant);
-    if (mine?.delete(listener) && mine.size === 0) this.#byTenant.delete(listener.tenant);
+    if (this.#listeners.get(listener.binding.address) !== listener) return;
+    this.#unclaim(listener);
     this.#stop(listener);
+    this.#leave(listener, destroyAfter);
+  }
+
+  /** Ends the connections of a listener that has no socket any more. */
+  #leave(listener: Listener, destroyAfter?: number): void {
     const { binding } = listener;
     binding.server = null;
     for (const connection of [...binding.open]) connection.drain();
@@ -329,6 +401,14 @@ export class Listeners {
 
   #failed(error: unknown, listener: Listener): void {
     this.#options.onError?.(error, listener.binding.address);
+  }
+
+  /** Addresses of other tenants that take connections meant for this one. */
+  #inTheWayOf(listener: Listener): Blocker[] {
+    const others = [...this.#listeners.values()].filter(
+      (l) => l.tenant !== listener.tenant && l.server !== null && overlap(l.listen, listener.listen),
+    );
+    return others.map((l) => ({ tenant: l.tenant, address: l.binding.address }));
   }
 
   #explain(listener: Listener, error: NodeJS.ErrnoException): { code: string; message: string } {

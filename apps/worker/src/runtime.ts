@@ -10,13 +10,15 @@ import type { Verifier } from '@arcus/control/sign.ts';
 import { StoreCorrupt, StoreUnavailable } from '@arcus/control/store.ts';
 import { slices } from '@arcus/control/turns.ts';
 import type { CompileDeps, Graph } from '@arcus/gateway/compile.ts';
-import { type Fault, FaultError, pointer } from '@arcus/gateway/fault.ts';
+import { pointer } from '@arcus/gateway/fault.ts';
 import type { Live } from '@arcus/gateway/live.ts';
 import type { Logger } from 'pino';
+import { type Blocked, circleOf } from './circle.ts';
 import { compileDocument } from './document.ts';
 import { backoff, Gate } from './lanes.ts';
-import { ListenError, type Listeners, type Wanted } from './listeners.ts';
+import { type Blocker, formatAddress, ListenError, type Listeners, type Part } from './listeners.ts';
 import type { Release, ReleaseLoader, ReleaseSource } from './loader.ts';
+import { HeadRefused, issuesOf } from './refusal.ts';
 import type { Saved } from './snapshot-record.ts';
 import type { Orders } from './watch.ts';
 
@@ -26,7 +28,6 @@ const LARGE = 256 * 1024;
 const OVERTIME = 10;
 /** So many tenants at once are being taken from one release to the next; more wait with those who know them. */
 const AT_ONCE = 64;
-const MOST_ISSUES = 100;
 
 export interface RuntimeOptions {
   /** Who this is: heads choose by it. */
@@ -50,17 +51,17 @@ export interface RuntimeOptions {
   readonly width?: number;
 }
 
-/** A head that must not be followed: not from the management service, or an old one that comes again. */
-export class HeadRefused extends Error {
-  readonly code: 'head_not_believed' | 'head_replayed';
-  constructor(code: HeadRefused['code'], message: string) {
-    super(message);
-    this.name = 'HeadRefused';
-    this.code = code;
-  }
-}
+type Follow = { do: 'follow'; head: Head; source: ReleaseSource };
+type Order = Follow | { do: 'refuse'; reason: string };
 
-type Order = { do: 'follow'; head: Head; source: ReleaseSource } | { do: 'refuse'; reason: string };
+/** A release that is compiled, on its way to serving. */
+interface Ready {
+  readonly tenant: Tenant;
+  readonly order: Follow;
+  readonly wanted: ReleaseRef;
+  readonly release: Release;
+  readonly graph: Graph;
+}
 
 interface Tenant {
   readonly id: string;
@@ -76,6 +77,8 @@ interface Tenant {
   retry: { timer: NodeJS.Timeout; again: () => void; forAddress: boolean } | null;
   /** Tries of the present order that failed. */
   attempts: number;
+  /** Set while `retry` waits for addresses of other tenants: what it would serve. */
+  blocked: (Ready & Blocked) | null;
 }
 
 export class Runtime implements Orders {
@@ -106,7 +109,14 @@ export class Runtime implements Orders {
   // ── the story ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Does what a head says, when it is one to be believed. */
-  async #follow(tenant: Tenant, head: Head, source: ReleaseSource): Promise<void> {
+  async #follow(tenant: Tenant, order: Follow): Promise<void> {
+    const { blocked } = tenant;
+    if (blocked) {
+      // All but the addresses was there at the last try.
+      tenant.blocked = null;
+      return this.#serveOrWait(blocked);
+    }
+    const { head, source } = order;
     const { verifier, worker, loader } = this.#options;
     const before = tenant.head;
     // Each list says again what is known.
@@ -126,51 +136,92 @@ export class Runtime implements Orders {
       return wanted && !sameRelease(tenant.applied, wanted) ? loader.load(tenant.id, wanted, source) : null;
     });
     if (wanted === null) await this.#leave(tenant, head, news);
-    else if (release) await this.#apply(tenant, head, wanted, release, source);
+    else if (release) await this.#apply(tenant, order, wanted, release);
     else {
       if (news) this.#noted(tenant, head, 'same');
       if (tenant.refused) this.#answer(tenant, undefined);
     }
   }
 
-  async #apply(tenant: Tenant, head: Head, wanted: ReleaseRef, release: Release, source: ReleaseSource): Promise<void> {
-    const { live, listeners, compile, snapshot, drainMs } = this.#options;
-    const { version } = wanted;
-
+  async #apply(tenant: Tenant, order: Follow, wanted: ReleaseRef, release: Release): Promise<void> {
+    const { live, compile } = this.#options;
     fault('apply.after-load');
     const lane = release.bytes < LARGE ? this.#small : this.#large;
     const graph = await lane.run(async () => {
       await this.#breathe();
       if (tenant.order) return null;
-      return compileDocument(release.document, tenant.id, version, compile, live.get(tenant.id));
+      return compileDocument(release.document, tenant.id, wanted.version, compile, live.get(tenant.id));
     }, OVERTIME);
     if (graph === null) return; // a newer order came: it is the one to serve
     fault('apply.after-compile');
+    await this.#serveOrWait({ tenant, order, wanted, release, graph });
+  }
 
-    const prepared = await listeners.prepare(tenant.id, wantedBy(graph)).catch((error) => {
-      graph.retire();
+  async #serveOrWait(ready: Ready): Promise<void> {
+    try {
+      await this.#serve([ready]);
+    } catch (error) {
+      if (await this.#changePlaces(ready, error)) return;
       throw error;
-    });
+    }
+  }
+
+  /** From addresses to answers: of one tenant, or of several that change places, all or none. */
+  async #serve(all: readonly Ready[]): Promise<void> {
+    const { live, listeners, snapshot, store } = this.#options;
+    const prepared = await listeners.prepare(...all.map((ready) => this.#partOf(ready)));
     fault('apply.after-prepare');
-    const fromStore = source === this.#options.store;
-    const saved = { tenant: tenant.id, head, manifest: release.manifest, blobs: release.fetched };
     // Clients that saw this release must not meet the one before after a crash. Where none was, nothing comes back.
-    const kept = fromStore && tenant.applied !== null;
-    if (kept) await snapshot.put(saved);
+    const kept = all.filter(({ tenant, order }) => order.source === store && tenant.applied !== null);
+    for (const ready of kept) await snapshot.put(savedOf(ready));
     if (this.#closed) {
       prepared.abort();
-      graph.retire();
+      for (const { graph } of all) graph.retire();
       return;
     }
     // One synchronous step: no connection meets half of a release.
-    const old = live.swap(tenant.id, graph);
+    const old = all.map(({ tenant, graph }) => live.swap(tenant.id, graph));
     prepared.commit();
 
-    this.#retire(old);
-    prepared.closeUnused(graph.status === 'inactive' ? drainMs : undefined);
+    for (const graph of old) this.#retire(graph);
+    prepared.closeUnused();
     fault('apply.after-swap');
-    this.#applied(tenant, wanted, release);
-    if (fromStore && !kept) snapshot.save(saved);
+    for (const ready of all) {
+      this.#applied(ready.tenant, ready.wanted, ready.release);
+      if (ready.order.source === store && !kept.includes(ready)) snapshot.save(savedOf(ready));
+    }
+  }
+
+  /**
+   * A release that cannot have its addresses, because of `error`. When those who have them wait as well and give them
+   * up, all of them are served in one step: true. Else it waits for them, or has nothing to wait for.
+   */
+  async #changePlaces(ready: Ready, error: unknown): Promise<boolean> {
+    const { tenant, graph } = ready;
+    if (!(error instanceof ListenError) || error.blockers.length === 0 || tenant.order || this.#closed) {
+      graph.retire();
+      return false;
+    }
+    const wants = new Set([...graph.servers.values()].map((server) => formatAddress(server.listen)));
+    const blocked = { ...ready, wants, blockers: error.blockers };
+    const circle = circleOf(blocked, (id) => this.#tenants.get(id)?.blocked ?? null);
+    if (circle === null) {
+      tenant.blocked = blocked;
+      return false;
+    }
+    const others = circle.slice(1);
+    for (const other of others) this.#seize(other.tenant);
+    try {
+      await this.#serve(circle);
+      return true;
+    } catch {
+      // Something else is in the way, too. What it is, each finds out for itself: one tenant's faults are not another's.
+      for (const { graph } of circle) graph.retire();
+      for (const other of others) this.#retryLater(other.tenant, other.order, true, 30_000);
+      return false;
+    } finally {
+      for (const other of others) this.#release(other.tenant);
+    }
   }
 
   /** The tenant is deleted, or placed elsewhere: what runs ends, nothing new begins. */
@@ -180,12 +231,12 @@ export class Runtime implements Orders {
       if (news && head.deleted) this.#noted(tenant, head, null);
       return;
     }
-    const prepared = await listeners.prepare(tenant.id, []);
+    const prepared = await listeners.prepare({ tenant: tenant.id, wanted: [], destroyAfter: drainMs });
     await snapshot.put({ tenant: tenant.id, head, manifest: null, blobs: new Map() });
     const old = live.swap(tenant.id, undefined);
     prepared.commit();
     this.#retire(old);
-    prepared.closeUnused(drainMs);
+    prepared.closeUnused();
     loader.forget(tenant.id);
     this.#serves(tenant, null);
     this.#refuses(tenant, undefined);
@@ -252,7 +303,7 @@ export class Runtime implements Orders {
   close(): void {
     this.#closed = true;
     for (const tenant of this.#tenants.values()) {
-      if (tenant.retry) clearTimeout(tenant.retry.timer);
+      this.#stopWaiting(tenant);
       this.#retire(this.#options.live.swap(tenant.id, undefined));
     }
     for (const waiter of this.#waiters) waiter.done();
@@ -265,15 +316,36 @@ export class Runtime implements Orders {
     if (!tenant) {
       tenant = {
         ...{ id, order: null, busy: false, head: null, applied: null },
-        ...{ refused: undefined, retry: null, attempts: 0 },
+        ...{ refused: undefined, retry: null, attempts: 0, blocked: null },
       };
       this.#tenants.set(id, tenant);
     }
     tenant.order = order;
     tenant.attempts = 0;
+    this.#stopWaiting(tenant);
+    if (!tenant.busy) void this.#run(tenant);
+  }
+
+  /** Its order is carried out now, by another tenant's. */
+  #seize(tenant: Tenant): void {
+    tenant.blocked = null;
+    this.#stopWaiting(tenant);
+    tenant.busy = true;
+    this.#busy++;
+  }
+
+  #release(tenant: Tenant): void {
+    tenant.busy = false;
+    this.#busy--;
+    if (tenant.order) void this.#run(tenant);
+    else this.#ended(tenant);
+  }
+
+  #stopWaiting(tenant: Tenant): void {
     if (tenant.retry) clearTimeout(tenant.retry.timer);
     tenant.retry = null;
-    if (!tenant.busy) void this.#run(tenant);
+    tenant.blocked?.graph.retire();
+    tenant.blocked = null;
   }
 
   /** One tenant's orders, one after another, the newest only. Never fails. */
@@ -284,13 +356,17 @@ export class Runtime implements Orders {
       tenant.order = null;
       try {
         if (order.do === 'refuse') throw new StoreCorrupt(`the head in the store is not valid: ${order.reason}`);
-        await this.#follow(tenant, order.head, order.source);
+        await this.#follow(tenant, order);
       } catch (error) {
         this.#refused(tenant, order, error);
       }
     }
     tenant.busy = false;
     this.#busy--;
+    this.#ended(tenant);
+  }
+
+  #ended(tenant: Tenant): void {
     if (this.#busy < AT_ONCE) this.#crowd.shift()?.();
     if (!tenant.retry) this.#hadItsTurn(tenant);
   }
@@ -315,8 +391,12 @@ export class Runtime implements Orders {
     const version = wanted?.version ?? 1;
     const environment =
       error instanceof ListenError || error instanceof StoreUnavailable || error instanceof StoreCorrupt;
+    // Who has the address may be about to give it up: that is no answer yet.
+    const passing = error instanceof ListenError && this.#passing(error.blockers);
     if (environment && order.do !== 'refuse' && !tenant.order) {
-      this.#retryLater(tenant, order, error instanceof ListenError, error instanceof ListenError ? 30_000 : 2_000);
+      const forAddress = error instanceof ListenError;
+      this.#retryLater(tenant, order, forAddress, forAddress && !passing ? 30_000 : 2_000);
+      if (passing) return;
     }
     if (error instanceof StoreUnavailable) {
       // Nothing is wrong with the release: it is on its way, and the store that could be told is away.
@@ -333,6 +413,16 @@ export class Runtime implements Orders {
     }
     this.#answer(tenant, { version, issues });
     if (tenant.retry) this.#hadItsTurn(tenant);
+  }
+
+  /** Is one of them being taken to another release, or waiting for somebody who is? */
+  #passing(blockers: readonly Blocker[], seen = new Set<string>()): boolean {
+    return blockers.some(({ tenant: id }) => {
+      if (seen.has(id)) return false;
+      seen.add(id);
+      const tenant = this.#tenants.get(id);
+      return tenant?.busy || (tenant?.blocked && this.#passing(tenant.blocked.blockers, seen));
+    });
   }
 
   #answer(tenant: Tenant, refused: TenantStatus['refused']): void {
@@ -353,13 +443,24 @@ export class Runtime implements Orders {
 
   /** `most`: ms between two tries. A store that is back does not say what it lacked meanwhile. */
   #retryLater(tenant: Tenant, order: Order, forAddress: boolean, most: number): void {
+    if (this.#closed) return;
     const again = () => {
+      // A newer order came, or the same one is carried out already.
+      if (this.#closed || tenant.retry?.again !== again) return;
       tenant.retry = null;
-      if (this.#closed || tenant.order) return;
       tenant.order = order;
       if (!tenant.busy) void this.#run(tenant);
     };
     tenant.retry = { timer: setTimeout(again, backoff(tenant.attempts++, 250, most)), again, forAddress };
+  }
+
+  /** The addresses that a release wants, each with its place in the document. */
+  #partOf({ tenant, graph }: Ready): Part {
+    const places = new Map(
+      graph.config.servers.map((server, i) => [server.name, pointer('config', 'servers', i, 'listen')]),
+    );
+    const wanted = [...graph.servers.values()].map((server) => ({ server, pointer: places.get(server.name) ?? '' }));
+    return { tenant: tenant.id, wanted, destroyAfter: graph.status === 'inactive' ? this.#options.drainMs : undefined };
   }
 
   #hadItsTurn(tenant: Tenant): void {
@@ -381,18 +482,9 @@ export class Runtime implements Orders {
 const sameRelease = (a: ReleaseRef | null, b: ReleaseRef): boolean =>
   a !== null && a.version === b.version && a.manifest === b.manifest;
 
-/** The addresses a graph wants, each with its place in the document. */
-function wantedBy(graph: Graph): Wanted[] {
-  const places = new Map(
-    graph.config.servers.map((server, i) => [server.name, pointer('config', 'servers', i, 'listen')]),
-  );
-  return [...graph.servers.values()].map((server) => ({ server, pointer: places.get(server.name) ?? '' }));
-}
-
-function issuesOf(error: unknown): Fault[] {
-  const reason = error instanceof Error ? error.message : String(error);
-  if (error instanceof FaultError || error instanceof ListenError) return error.faults.slice(0, MOST_ISSUES);
-  if (error instanceof HeadRefused) return [{ pointer: '', code: error.code, message: reason }];
-  if (error instanceof StoreCorrupt) return [{ pointer: '', code: 'store_corrupt', message: reason }];
-  return [{ pointer: '', code: 'internal', message: `The release cannot be applied: ${reason}` }];
-}
+const savedOf = ({ tenant, order, release }: Ready): Saved => ({
+  tenant: tenant.id,
+  head: order.head,
+  manifest: release.manifest,
+  blobs: release.fetched,
+});
