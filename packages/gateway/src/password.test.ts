@@ -21,6 +21,43 @@ describe('passwords', () => {
     }
   });
 
+  it('may be imported as hashes of the usual libraries, and as none that would hold up the logins of others', async () => {
+    const phc = (m: number, t: number, p: number) =>
+      `$argon2id$v=19$m=${m},t=${t},p=${p}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA`;
+    const usual = [
+      // OWASP
+      ...([
+        [47_104, 1, 1],
+        [19_456, 2, 1],
+        [12_288, 3, 1],
+        [9216, 4, 1],
+        [7168, 5, 1],
+      ] as const),
+      // argon2-cffi and node-argon2, PHP, Django, libsodium, Go, Spring
+      ...([
+        [65_536, 3, 4],
+        [65_536, 4, 1],
+        [102_400, 2, 8],
+        [65_536, 2, 1],
+        [65_536, 1, 4],
+        [16_384, 2, 1],
+      ] as const),
+    ];
+    for (const [m, t, p] of usual) assert.equal(hashFault(phc(m, t, p)), null, `m=${m},t=${t},p=${p}`);
+    for (const [m, t, p] of [
+      [262_144, 16, 8],
+      [262_144, 1, 1],
+      [131_072, 3, 1],
+      [65_536, 5, 1],
+      [19_456, 16, 1],
+      [64, 2, 9],
+    ] as const) {
+      const bound = 'is too costly to check at each login: m at most 131072, m × t at most 262144, p at most 8';
+      assert.equal(hashFault(phc(m, t, p)), bound);
+      assert.equal(await verifyPassword(phc(m, t, p), 'secret'), false);
+    }
+  });
+
   it('may have been imported as SHA-1 of salt and password', () => {
     const token = { salt: 'salt', sha1: '59B3E8D637CF97EDBE2384CF59CB7453DFE30789' };
     assert.ok(verifySha1(token, 'password'));

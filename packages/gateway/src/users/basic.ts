@@ -1,19 +1,22 @@
 import { z } from 'zod';
 import { type Fault, pointer } from '../fault.ts';
+import { hashLimiter } from '../hash_limiter.ts';
 import { type BuildContext, defineUserGroup, type User, type UserGroup } from '../kind.ts';
 import { PAUSE } from '../match/rules.ts';
 import { hashPassword, verifyPassword, verifySha1 } from '../password.ts';
 import { type Twice, UserIndex } from './index.ts';
-import { type HashLimiter, limiterOf } from './limiter.ts';
 import { LoginCache, MAX_CREDENTIALS } from './login_cache.ts';
 import { checkUser, GroupUser, isSealed, proofOf, StaticUser } from './user.ts';
+
+/** Logins of one group that may wait for their turn. */
+const WAITING = 64;
 
 class BasicGroup implements UserGroup {
   readonly name: string;
   readonly type = 'basic';
   readonly users: UserIndex;
   readonly #cache: LoginCache;
-  readonly #limiter: HashLimiter;
+  readonly #tenant: string;
   readonly #unseal: BuildContext['unseal'];
   /** Checks that run now: the same credentials sent on ten connections are checked once. */
   readonly #running = new Map<string, Promise<User | null>>();
@@ -22,7 +25,7 @@ class BasicGroup implements UserGroup {
     this.name = name;
     this.users = users;
     this.#cache = new LoginCache(ttlMs, ctx.services.now);
-    this.#limiter = limiterOf(ctx.services);
+    this.#tenant = ctx.tenant;
     this.#unseal = ctx.unseal;
     const before = ctx.previous();
     if (before instanceof BasicGroup) {
@@ -64,16 +67,20 @@ class BasicGroup implements UserGroup {
     const place = `user_groups/${this.name}/static_users/${config?.name ?? ''}`;
     if (password_hash !== undefined) {
       const phc = this.#open(password_hash, `${place}/password_hash`);
-      if (phc !== null) return this.#limiter.run(this, () => verifyPassword(phc, password));
+      if (phc !== null) return this.#inTurn(() => verifyPassword(phc, password));
     } else if (token !== undefined) {
       const sha1 = this.#open(token.sha1, `${place}/token/sha1`);
       if (sha1 !== null && verifySha1({ salt: token.salt, sha1 }, password)) return true;
     }
     // An unknown user takes as long as a wrong password.
     // Does any login cost a slow hash? Then each wrong one must, or time tells which names exist.
-    if (this.users.slow > 0) await this.#limiter.run(this, async () => verifyPassword(await dummyHash(), password));
+    if (this.users.slow > 0) await this.#inTurn(async () => verifyPassword(await dummyHash(), password));
     else verifySha1({ salt: 'arcus', sha1: '' }, password);
     return false;
+  }
+
+  #inTurn(job: () => Promise<boolean>): Promise<boolean> {
+    return hashLimiter.run({ tenant: this.#tenant, part: this, most: WAITING }, job);
   }
 
   /** Clear text of a stored credential; null, and so no login, when it cannot be unsealed. */

@@ -3,7 +3,7 @@ import { type Fault, pointer } from '../fault.ts';
 import { secret, type User, writeOnly } from '../kind.ts';
 import { requestRateLimit } from '../limits.ts';
 import { HostRules } from '../match/rules.ts';
-import { hashFault } from '../password.ts';
+import { HASH_BOUND, hashFault } from '../password.ts';
 import { run } from '../slices.ts';
 
 /** Name of a user: no colon (RFC 7617 section 2), no control characters. */
@@ -20,7 +20,7 @@ export const StaticUser = z
   .strictObject({
     name: UserName,
     password: writeOnly('Password in clear: accepted on write, turned into password_hash, never stored').optional(),
-    password_hash: secret('argon2id hash of the password in PHC form').optional(),
+    password_hash: secret(`argon2id hash of the password in PHC form; ${HASH_BOUND}`).optional(),
     token: z
       .strictObject({
         salt: z.string().min(1).max(255).describe('Put before the password'),

@@ -4,6 +4,7 @@ import type { Sealer } from '@arcus/control/seal.ts';
 import { slices } from '@arcus/control/turns.ts';
 import type { AnyObject, Config } from '@arcus/gateway/config.ts';
 import { type Fault, pointer } from '@arcus/gateway/fault.ts';
+import { HASHES, hashLimiter } from '@arcus/gateway/hash_limiter.ts';
 import { type Family, families } from '@arcus/gateway/kind.ts';
 import { hashPassword, verifyPassword } from '@arcus/gateway/password.ts';
 import { mapSecrets } from '@arcus/gateway/secrets.ts';
@@ -22,8 +23,6 @@ import { diffing } from './share.ts';
 
 export const isSealed = (value: string): boolean => value.startsWith('sealed:');
 
-/** Hashes at a time: each takes a core for tens of milliseconds, off the event loop. */
-const HASHES = 4;
 /** Users sealed before the event loop may turn. */
 const SLICE = 50;
 
@@ -120,13 +119,17 @@ async function hashUsers(
   const old = before && holdsUsers(before) ? before.static_users : [];
   const done = new Map<string, StaticUser>();
   const queue = clear.values();
+  // Of one write no more wait than could run: its next password comes after those of others, who wait for less.
+  const turn = { tenant, part: queue };
   const work = async () => {
     for (const user of queue) {
       const { password, token: _, ...rest } = user;
       const known = find(old, user.name)?.password_hash;
       const place = `${tenant}/user_groups/${group.name}/static_users/${user.name}/password_hash`;
-      const same = known !== undefined && (await matches(() => sealer.unseal(known, place), password!));
-      done.set(user.name, { ...rest, password_hash: same ? known : await hashPassword(password!) });
+      const check = () => matches(() => sealer.unseal(known!, place), password!);
+      const same = known !== undefined && (await hashLimiter.run(turn, check));
+      const password_hash = same ? known : await hashLimiter.run(turn, () => hashPassword(password!));
+      done.set(user.name, { ...rest, password_hash });
     }
   };
   await Promise.all(Array.from({ length: Math.min(HASHES, clear.length) }, work));
