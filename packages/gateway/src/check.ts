@@ -3,6 +3,7 @@ import { type Fault, pointer } from './fault.ts';
 import { type Family, families, type Kind, type ListenAddress, type LiveObject, type Made, type Ref } from './kind.ts';
 import { canonicalIp } from './match/ip.ts';
 import { buildOrder, type Node, nodeKey } from './order.ts';
+import { MAX_NAMES } from './resolvers/cache.ts';
 import { writeOnlyFields } from './secrets.ts';
 import { readListen } from './servers/listen.ts';
 import { run, runSliced, type Steps } from './slices.ts';
@@ -125,6 +126,8 @@ export function* checking(
   for (const fault of buildOrder(nodes.filter((n) => n.object.enabled)).faults) faults.push(fault);
   yield;
   for (const fault of listenFaults(nodes)) faults.push(fault);
+  const tooMany = cacheFault(nodes);
+  if (tooMany) faults.push(tooMany);
   return faults;
 }
 
@@ -174,4 +177,17 @@ function listenFaults(nodes: readonly Checked[]): Fault[] {
     else byPort.set(listen.port, [{ ...listen, name: node.name }]);
   }
   return faults;
+}
+
+/** Every resolver kind says in `max_entries` how many names it keeps; the one that goes beyond the bound is at fault. */
+function cacheFault(nodes: readonly Checked[]): Fault | undefined {
+  let sum = 0;
+  for (const { family, index, object } of nodes) {
+    if (family !== 'resolvers' || !object.enabled) continue;
+    sum += (object as { max_entries?: number }).max_entries ?? 0;
+    if (sum <= MAX_NAMES) continue;
+    const message = `all resolvers together may keep ${MAX_NAMES} names; up to this one they keep ${sum}`;
+    return { pointer: pointer('resolvers', index, 'max_entries'), code: 'too_many_entries', message };
+  }
+  return undefined;
 }

@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import { type BuildContext, Name, type Ref, type Resolver, type ResolveStrategy } from '../kind.ts';
 import { parseIp } from '../match/ip.ts';
 import { meaning } from '../refine.ts';
-import { SystemResolver } from '../resolvers/system.ts';
+import { systemResolverOf } from '../resolvers/system.ts';
 import type { ByteStream } from '../stream.ts';
 import { dial, MAX_ATTEMPTS } from '../upstream/dial.ts';
 import { poolConfig } from '../upstream/pool.ts';
@@ -16,7 +16,9 @@ const IpText = meaning(z.string().min(2).max(45), 'bad_ip', (ip) =>
 
 /** Fields of every escaper that opens connections itself. */
 export const dialFields = {
-  resolver: Name.optional().describe('Resolver for names; without it the operating system is asked'),
+  resolver: Name.optional().describe(
+    'Resolver for names; without it the operating system is asked, and all such escapers share one cache',
+  ),
   resolve_strategy: z
     .enum(['Ipv4First', 'Ipv6First', 'Ipv4Only', 'Ipv6Only'])
     .default('Ipv4First')
@@ -62,7 +64,7 @@ export class Dialer {
     this.guard = new EgressGuard(config.egress_allow);
     this.#resolver = config.resolver
       ? ctx.get('resolvers', config.resolver)
-      : new SystemResolver(config.name, ctx.services.now);
+      : systemResolverOf(ctx.tenant, ctx.services);
     this.#bind4 = listOf(config.bind_ip).filter((ip) => !isIPv6(ip));
     this.#bind6 = listOf(config.bind_ip).filter((ip) => isIPv6(ip));
   }

@@ -12,6 +12,11 @@ export interface CacheSettings {
   readonly timeout_ms: number;
 }
 
+/** Names that the resolvers of one tenant keep together at most: some 200 MiB in a process, were all answers the longest. */
+export const MAX_NAMES = 100_000;
+/** Addresses kept of one answer, of each IP version: more are not tried, and a name may have thousands. */
+const MAX_ADDRESSES = 16;
+
 interface Answer {
   readonly expires: number;
   readonly v4: readonly string[];
@@ -62,8 +67,9 @@ export class AddressCache {
     let answer: Answer;
     try {
       const all = await withTimeout(this.#lookup(host), timeout_ms);
-      const v6 = all.filter((a) => isIPv6(a));
-      answer = { expires: this.#now() + positive_ttl_ms, v4: all.filter((a) => !isIPv6(a)), v6, failed: '' };
+      const v4 = all.filter((a) => !isIPv6(a)).slice(0, MAX_ADDRESSES);
+      const v6 = all.filter((a) => isIPv6(a)).slice(0, MAX_ADDRESSES);
+      answer = { expires: this.#now() + positive_ttl_ms, v4, v6, failed: '' };
     } catch (error) {
       const failed = String((error as NodeJS.ErrnoException).code ?? (error as Error).message);
       answer = { expires: this.#now() + negative_ttl_ms, v4: [], v6: [], failed };

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GatewayError } from '../errors.ts';
-import { SystemResolver } from './system.ts';
+import { testServices } from '../testing/services.ts';
+import { SystemResolver, systemResolverOf } from './system.ts';
 
 const settings = { positive_ttl_ms: 30_000, negative_ttl_ms: 5_000, max_entries: 3, timeout_ms: 1000 };
 
@@ -69,6 +70,14 @@ describe('the system resolver', () => {
     assert.equal(r.asked.length, 5, 'the oldest was forgotten');
   });
 
+  it('keeps no more of an answer than anybody would try', async () => {
+    const many = Array.from({ length: 1000 }, (_, i) => [`192.0.2.${i % 256}`, `2001:db8::${i.toString(16)}`]).flat();
+    const { dns } = resolver({ a: many });
+    const kept = await dns.resolve('a', 'Ipv4First');
+    assert.deepEqual(kept, many.slice(0, 32));
+    assert.equal((await dns.resolve('a', 'Ipv6Only')).length, 16);
+  });
+
   it('does not wait for ever', async () => {
     const never = () => new Promise<string[]>(() => {});
     const dns = new SystemResolver('dns', () => 0, { ...settings, timeout_ms: 20 }, never);
@@ -79,6 +88,14 @@ describe('the system resolver', () => {
     const [one, two] = [resolver({ a: ['10.0.0.1'] }), resolver({ a: ['10.0.0.2'] })];
     await one.dns.resolve('a', 'Ipv4First');
     assert.deepEqual(await two.dns.resolve('a', 'Ipv4First'), ['10.0.0.2']);
+  });
+
+  it('is one for all escapers of a tenant that name none, and for no other tenant', (t) => {
+    const { services, close } = testServices();
+    t.after(close);
+    const resolver = systemResolverOf('acme', services);
+    assert.equal(systemResolverOf('acme', services), resolver);
+    assert.notEqual(systemResolverOf('other', services), resolver);
   });
 
   it('knows localhost from the machine itself', async () => {
