@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import type { z } from 'zod';
+import { examine } from '../check.ts';
 import type { Graph } from '../compile.ts';
 import type { EscaperConfig } from '../config.ts';
 import { GatewayError } from '../errors.ts';
@@ -116,6 +117,31 @@ describe('route_upstream', () => {
     assert.equal(await to('a.example'), 'own', 'even though the other rule is exact');
     assert.equal(await to('a.example', 'other'), 'global');
     assert.equal(await to('b.example', 'other'), 'rest');
+  });
+
+  it('refuses a rule that could never apply: one for another tenant than the one whose config it is in', () => {
+    for (const tenant of ['acme', '_global']) {
+      const faultsWith = (tenant_specific: string) =>
+        examine(
+          {
+            escapers: [
+              {
+                name: 'router',
+                type: 'route_upstream',
+                rules: [
+                  { exact_match: 'a.example', next: 'rest' },
+                  { exact_match: 'b.example', next: 'rest', tenant_specific },
+                ],
+                fallback_next: 'rest',
+              },
+              { name: 'rest', type: 'dummy_deny' },
+            ],
+          },
+          tenant,
+        ).faults.map((fault) => [fault.pointer, fault.code]);
+      assert.deepEqual(faultsWith(tenant), []);
+      assert.deepEqual(faultsWith('other'), [['/escapers/0/rules/1/tenant_specific', 'foreign_tenant']]);
+    }
   });
 
   it('finds its way with 100,000 rules', async () => {

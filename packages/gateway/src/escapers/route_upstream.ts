@@ -23,14 +23,15 @@ const Rule = z.strictObject({
     .min(1)
     .max(63)
     .optional()
-    .describe('Only for sessions of this tenant, and before all rules without it'),
+    .describe(
+      'The id of the tenant whose config this is, and of no other: sessions of a server are of the tenant that it ' +
+        'belongs to. The rule comes before all rules without it',
+    ),
 });
 
 type Rule = z.output<typeof Rule>;
 
 const scopeOf = (rule: Rule): string => rule.tenant_specific ?? '';
-
-const GLOBAL_TENANT = '_global';
 
 class RouteUpstream implements Escaper {
   readonly name: string;
@@ -115,13 +116,12 @@ export const routeUpstream = defineEscaper({
     const tables: RuleTables = new Map();
     yield* checkRules(config.rules, (rule) => rule.next, scopeOf, tables);
     made?.set(config.rules, tables);
-    if (tenant === GLOBAL_TENANT) return;
     for (const [i, rule] of config.rules.entries()) {
       if (rule.tenant_specific !== undefined && rule.tenant_specific !== tenant) {
         yield {
           pointer: pointer('rules', i, 'tenant_specific'),
           code: 'foreign_tenant',
-          message: `in the config of ${tenant} a rule for another tenant never applies`,
+          message: `in the config of ${tenant} a rule for another tenant never applies: its sessions are all of ${tenant}`,
         };
       }
     }
