@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { Script } from 'node:vm';
 import { ApiEnv } from '@arcus/api/env.ts';
 import { testApi } from '@arcus/api/testing.ts';
 import { openStore } from '@arcus/control/open.ts';
 import { SCHEMA, type WorkerRecord } from '@arcus/control/release.ts';
 import { StoreRefused } from '@arcus/control/store.ts';
-import { workerName } from '@arcus/control/stores/kubernetes-names.ts';
+import { shardOf, statusName, workerName } from '@arcus/control/stores/kubernetes-names.ts';
 import { testHead } from '@arcus/testkit/keys.ts';
 import { type KubeCall, startKube } from '@arcus/testkit/kube.ts';
 import { freePort } from '@arcus/testkit/port.ts';
@@ -103,8 +104,27 @@ describe('deploy/kubernetes', () => {
     const [binding] = of('ValidatingAdmissionPolicyBinding');
     assert.equal(binding.spec.policyName, policy.metadata.name);
     const { expression } = policy.spec.validations[0];
-    assert.ok(expression.includes('"arcus-worker-" + variables.pod'));
-    assert.ok(expression.includes('"^arcus-status-[0-9]{2}-" + variables.pod + "$"'));
+    // What it uses of CEL means the same in JavaScript, but for the name of `matches`.
+    const script = new Script(expression.replaceAll('.matches(', '.match('));
+    const may = (pod: string, lease: string) => Boolean(script.runInNewContext({ variables: { pod, lease } }));
+    for (const pod of ['arcus-worker-0', 'w']) {
+      assert.ok(may(pod, workerName(pod)));
+      for (const shard of ['00', shardOf('acme'), '63']) assert.ok(may(pod, statusName(shard, pod)));
+    }
+    for (const [pod, lease] of [
+      ['', 'arcus-worker-'],
+      ['', 'arcus-status-00-'],
+      ['w-1', workerName('w-10')],
+      ['w-1', statusName('00', 'w-10')],
+      ['w-1', statusName('00', 'other-w-1')],
+      ['w-1', 'arcus-status-000-w-1'],
+      ['w-1', 'x-arcus-status-00-w-1'],
+      // A pod's name may hold dots, and in a regular expression they are any letter.
+      ['w.1', statusName('00', 'w-1')],
+      ['w.1', workerName('w-1')],
+    ] as const) {
+      assert.ok(!may(pod, lease), `${pod} must not write ${lease}`);
+    }
     const account = of('StatefulSet')[0].spec.template.spec.serviceAccountName;
     assert.ok(policy.spec.matchConditions[0].expression.includes(`"system:serviceaccount:arcus:${account}"`));
     assert.equal(workerName('arcus-worker-0'), 'arcus-worker-arcus-worker-0');
