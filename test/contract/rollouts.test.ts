@@ -403,7 +403,7 @@ for (const [name, fresh] of Object.entries(databases)) {
       }
       assert.equal((await api.call('GET', '/tenants/acme/releases')).body.items.length, 1);
       const shared = await api.call('PUT', '/config/global?rollout={}', { match: '*', body: {} });
-      assert.equal(shared.status, 400, 'what all tenants share is not rolled out');
+      assert.equal(shared.status, 400, 'the shared config is not rolled out');
     });
 
     test('what is promoted leaves no older release held, and says that nothing was watched when nothing was', async (t) => {

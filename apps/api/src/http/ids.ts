@@ -1,7 +1,7 @@
 import { TENANT_ID } from '@arcus/control/keys.ts';
 import { z } from 'zod';
 
-/** The tenant of what all tenants share. */
+/** Stands for a tenant where the shared config is meant: one more config, with servers of its own, of no tenant. */
 export const GLOBAL = '_global';
 
 export const TenantId = z

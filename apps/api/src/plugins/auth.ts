@@ -55,7 +55,7 @@ export function auth(app: FastifyInstance, verify: (token: string) => Promise<Ac
     const { tenant_id } = request.params as { tenant_id?: string };
     if (wanted.scope === 'tenant' && actor.tenant_id !== null && actor.tenant_id !== tenant_id) throw notFound();
     if (wanted.scope === 'all' && actor.tenant_id !== null) {
-      throw new Problem('forbidden', 'A token of one tenant may not see or change what all tenants share');
+      throw new Problem('forbidden', 'A token of one tenant may not see or change what is not of that tenant');
     }
     if (wanted.need === 'admin' && actor.role !== 'admin') throw new Problem('forbidden', 'This needs an admin token');
     if (wanted.need === 'write' && actor.role === 'viewer') throw new Problem('forbidden', 'A viewer may only read');

@@ -9,17 +9,24 @@ import { access } from '../../plugins/auth.ts';
 import { parsedLater } from '../../plugins/schemas.ts';
 import type { Target, TargetParams } from '../targets/target.ts';
 
-/** GET and PUT. `whose` says who may: of one tenant, or of what all tenants share. */
+const SHARED =
+  'It belongs to no tenant: one more config with servers of its own. What is in it applies to these servers only, and ' +
+  'cannot be named by the config of a tenant.';
+const DOCUMENT =
+  'JSON, or YAML as application/yaml, up to 1 MiB of it. A config without anything is `{}`: an empty body is refused. Secrets that were read in sealed form may be sent back as they are.';
+
+/** GET and PUT. `whose`: a tenant's, or the shared config, which belongs to none and is for tokens that are of none. */
 export function documentRoutes(target: Target, whose: 'tenant' | 'global'): FastifyPluginAsyncZod {
   const url = whose === 'global' ? target.path : `${target.path}/config`;
-  const what = whose === 'global' ? 'the config that all tenants share' : `the whole config${target.where}`;
+  const what = whose === 'global' ? 'the shared config' : `the whole config${target.where}`;
+  const about = whose === 'global' ? { description: SHARED } : {};
   const params = whose === 'global' ? {} : { params: target.params };
   return async (app) => {
     app.get(
       url,
       {
         config: whose === 'global' ? access('read', 'all') : access('read', 'tenant'),
-        schema: { tags: ['config'], summary: `Get ${what}`, ...params, response: { 200: Config } },
+        schema: { tags: ['config'], summary: `Get ${what}`, ...about, ...params, response: { 200: Config } },
       },
       async (request, reply) => {
         const { tag, load } = await target.config(request.params as TargetParams);
@@ -39,8 +46,7 @@ export function documentRoutes(target: Target, whose: 'tenant' | 'global'): Fast
         schema: {
           tags: ['config'],
           summary: `Replace ${what}`,
-          description:
-            'JSON, or YAML as application/yaml, up to 1 MiB of it. A config without anything is `{}`: an empty body is refused. Secrets that were read in sealed form may be sent back as they are.',
+          description: `${whose === 'global' ? `${SHARED} ` : ''}${DOCUMENT}`,
           consumes: ['application/json', 'application/yaml'],
           ...params,
           querystring: target.documentQuery,

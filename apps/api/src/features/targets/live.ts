@@ -12,7 +12,7 @@ import { RolloutOnPublish } from '../rollouts/schema.ts';
 import { heldFor, rollOut } from '../rollouts/start.ts';
 import type { Tags, Target, TargetParams } from './target.ts';
 
-/** What all tenants share goes out at once: there is no rollout of it. */
+/** The shared config goes out at once: there is no rollout of it. */
 const LiveQuery = WriteQuery.extend({ rollout: RolloutOnPublish });
 const dry_run = z.enum(['true', 'false']).default('false').describe('Check everything, store nothing');
 
@@ -24,7 +24,7 @@ const DocumentResult = ReleaseResult.extend({
 export const liveTarget = (context: Context): Target =>
   makeTarget(context, '/tenants/:tenant_id', LiveQuery, (params) => params.tenant_id);
 
-/** The config that all tenants share. */
+/** The shared config: one more, with servers of its own, that belongs to no tenant. */
 export const globalTarget = (context: Context): Target =>
   makeTarget(context, '/config/global', WriteQuery, () => GLOBAL);
 
