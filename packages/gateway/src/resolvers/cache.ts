@@ -12,7 +12,7 @@ export interface CacheSettings {
   readonly timeout_ms: number;
 }
 
-/** Names that the resolvers of one tenant keep together at most: some 200 MiB in a process, were all answers the longest. */
+/** Names that the resolvers of one tenant keep together at most: some 270 MB of a process, were all answers the longest. */
 export const MAX_NAMES = 100_000;
 /** Addresses kept of one answer, of each IP version: more are not tried, and a name may have thousands. */
 const MAX_ADDRESSES = 16;
