@@ -51,7 +51,7 @@ export interface RuntimeOptions {
   readonly width?: number;
 }
 
-type Follow = { do: 'follow'; head: Head; source: ReleaseSource };
+type Follow = { do: 'follow'; head: Head; source: ReleaseSource | null };
 type Order = Follow | { do: 'refuse'; reason: string };
 
 /** A release that is compiled, on its way to serving. */
@@ -133,8 +133,9 @@ export class Runtime implements Orders {
       tenant.head = head;
       // Signatures are checked beside the event loop, and many are done at once.
       await this.#breathe();
-      return wanted && !sameRelease(tenant.applied, wanted) ? loader.load(tenant.id, wanted, source) : null;
+      return wanted && source && !sameRelease(tenant.applied, wanted) ? loader.load(tenant.id, wanted, source) : null;
     });
+    if (source === null) return;
     if (wanted === null) await this.#leave(tenant, head, news);
     else if (release) await this.#apply(tenant, order, wanted, release);
     else {
@@ -256,8 +257,8 @@ export class Runtime implements Orders {
     this.#order(id, { do: 'follow', head, source: this.#options.store });
   }
 
-  /** A release that comes with all it needs: from the snapshot. */
-  restore(id: string, head: Head, source: ReleaseSource): void {
+  /** From the snapshot: a release that comes with all it needs, or, without `source`, a head that no older one follows. */
+  restore(id: string, head: Head, source: ReleaseSource | null): void {
     this.#order(id, { do: 'follow', head, source });
   }
 
