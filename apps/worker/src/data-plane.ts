@@ -135,15 +135,19 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   async function boot(): Promise<void> {
     let restored = 0;
     for await (const { tenant, head, manifest, blobs } of snapshot.load()) {
-      if (head.deleted && head.seq < Date.now() - KEEP_DELETED_MS) snapshot.remove(tenant);
-      // This worker was another one when it was saved: other labels, other choice.
-      if (chosen(head, worker)?.version !== manifest?.version) continue;
-      await runtime.room();
-      runtime.restore(tenant, head, {
+      if (head.deleted && head.seq < Date.now() - KEEP_DELETED_MS) {
+        snapshot.remove(tenant);
+        continue;
+      }
+      // It may have been another worker when it was saved: other labels, other choice. Its head's number counts anyway.
+      const chose = manifest !== null && chosen(head, worker)?.version === manifest.version;
+      const source = {
         getManifest: async () => manifest,
-        getBlobs: async (sha256) => new Map(sha256.map((sha) => [sha, blobs.get(sha)!])),
-      });
-      if (manifest) restored++;
+        getBlobs: async (sha256: readonly string[]) => new Map(sha256.map((sha) => [sha, blobs.get(sha)!])),
+      };
+      await runtime.room();
+      runtime.restore(tenant, head, chose ? source : null);
+      if (chose) restored++;
     }
     await runtime.settled();
     const whole = await snapshot.whole();

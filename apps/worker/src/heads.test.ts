@@ -117,6 +117,54 @@ test('an older head that comes again is refused, also after a restart', async (t
   assert.equal(await ask(), 200);
 });
 
+test('a worker that was given other labels refuses what is older than the head it has saved, and takes that and newer', async (t) => {
+  const { store, port, start, ask, force, headNow, refused, sign } = await setUp(t);
+  await publish(store, 'acme', 1, proxyOn(port));
+  const old = await headNow();
+  await publish(store, 'acme', 2, proxyOn(port, deny));
+  const two = await headNow();
+  await publish(store, 'acme', 3, proxyOn(await freePort()));
+  const rollout = { ...(await headNow()).stable, id: 'r1', subset: { labels: { tier: 'canary' } } };
+  const canary = sign(two, { seq: 4, rollout });
+  const elsewhere = sign(two, { seq: 5, placement: { any: [{ site: 'b' }] } });
+  await force(canary);
+  const first = await start();
+  assert.equal(await ask(), 403);
+  await first.close({ now: true });
+  await force(old);
+  const second = await start({ ARCUS_WORKER_LABELS: 'tier=canary' });
+  const { applied, message } = await refused('head_replayed');
+  assert.equal(applied, 0);
+  assert.match(message, /number 1, older than number 4/);
+  assert.equal(await ask(), 0);
+  await force(canary);
+  assert.deepEqual(await answered(store, 'acme', (s) => !s.refused), { applied: 3 });
+  // It left: of that the head alone is kept, and counts when the tenant is placed here again.
+  await force(elsewhere);
+  await until(async () => (await store.listStatus('acme')).size === 0);
+  await second.close({ now: true });
+  await force(canary);
+  await start({ ARCUS_WORKER_LABELS: 'site=b' });
+  assert.match((await refused('head_replayed')).message, /number 4, older than number 5/);
+  await force(elsewhere);
+  assert.deepEqual(await answered(store, 'acme', (s) => !s.refused), { applied: 2 });
+});
+
+test('a deleted tenant is forgotten when its head is older than any that the store keeps', async (t) => {
+  const { folder, store, port, start, ask, force, headNow, sign } = await setUp(t);
+  await publish(store, 'acme', 1, proxyOn(port));
+  const first = await start();
+  await force(sign(await headNow(), { seq: Date.now() - 31 * 86_400_000, deleted: true }));
+  await until(async () => (await ask()) === 0);
+  await first.close({ now: true });
+  const tenants = join(folder.path, 'w1', 'worker', 'w1', 'tenants');
+  assert.deepEqual(await readdir(tenants), ['acme']);
+  await store.deleteHead('acme', (await store.getHead('acme'))!.revision);
+  const second = await start();
+  await second.close({ now: true });
+  assert.deepEqual(await readdir(tenants), []);
+});
+
 test('a signed head with a higher number brings an older release back: that is what a rollback is', async (t) => {
   const { store, port, start, ask, force, headNow, sign } = await setUp(t);
   await publish(store, 'acme', 1, proxyOn(port));
