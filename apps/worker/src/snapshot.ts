@@ -20,8 +20,10 @@ import { makeFolder } from '@arcus/control/folder.ts';
 import { slices } from '@arcus/control/turns.ts';
 import type { Logger } from 'pino';
 import { backoff, Gate } from './lanes.ts';
+import { BlobUsers } from './snapshot-blobs.ts';
 import { replaceFile, SlabReader, syncFile } from './snapshot-files.ts';
-import { type Index, type Loaded, readRecord, recordOf, type Saved, sizeOf } from './snapshot-record.ts';
+import { type Index, type Loaded, readRecord, recordOf, type Saved } from './snapshot-record.ts';
+import { Waiting, type Wanted } from './snapshot-waiting.ts';
 
 /** From here on a blob has a file of its own, so that a small change of a large tenant stays a small write. */
 const LARGE = 16 * 1024;
@@ -29,6 +31,8 @@ const LARGE = 16 * 1024;
 const MOST_WAITING = 64 * 1024 * 1024;
 /** A release does not wait longer for a slow disk, ms. */
 const PATIENCE = 250;
+/** A successor does not wait longer for what its predecessor has to write: it finds that in the store, too, ms. */
+const HOLD_PATIENCE = 1_000;
 /** So many small blobs that came lately are kept, and how large, in bytes, they may be. */
 const RECENT = 256;
 const SHARED = 4 * 1024;
@@ -45,15 +49,6 @@ interface Unsafe {
   old: boolean;
 }
 
-/** Blobs that have to be fetched first. */
-class Absent extends Error {
-  readonly blobs: readonly string[];
-  constructor(blobs: readonly string[]) {
-    super(`blob ${blobs[0]} is not at hand`);
-    this.blobs = blobs;
-  }
-}
-
 export interface SnapshotOptions {
   readonly dir: string;
   readonly log: Logger;
@@ -63,29 +58,30 @@ export interface SnapshotOptions {
 
 export class Snapshot {
   readonly #options: SnapshotOptions;
-  /** Newest wins; null is for a tenant that is gone. */
-  readonly #waiting = new Map<string, Saved | null>();
-  #waitingBytes = 0;
+  readonly #waiting = new Waiting(MOST_WAITING);
+  /** Tenants whose order failed: it waits for the next try, or for a newer one. */
+  readonly #later = new Set<string>();
   readonly #unsafe = new Map<string, Unsafe>();
   /** Files are changed one after another, which takes no time on a disk that works: nothing here waits for fsync. */
   readonly #turn = new Gate(1);
   /** A release waited in vain for the disk: the next ones do not, until it works again. */
   #slow = false;
-  /** Number of the newest head that was to be written of each tenant. */
-  readonly #newest = new Map<string, number>();
-  /** Large blob -> tenants whose file names it. */
-  readonly #users = new Map<string, Set<string>>();
-  readonly #largeOf = new Map<string, readonly string[]>();
-  /** Tenants that have a file; null when another process may have made some. */
-  #files: Set<string> | null = new Set();
+  readonly #users = new BlobUsers();
+  /** Tenants that have a file. */
+  readonly #files = new Set<string>();
+  /** Another process may have changed everything here. */
+  #stale = false;
   /** Small blobs that came lately: what many tenants share is not in what each of them brings. */
   readonly #recent = new Map<string, Uint8Array>();
   /** What is saved waits: see `gather`. */
   #gathering = false;
   #writing: Promise<void> | null = null;
+  readonly #putting = new Set<Promise<void>>();
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
   #held = false;
+  /** How often the folder was handed over or given back. */
+  #handovers = 0;
   /** Writes that failed since the last one that did not. */
   failures = 0;
 
@@ -97,7 +93,7 @@ export class Snapshot {
     makeFolder(join(options.dir, 'tenants'), 0o700);
     makeFolder(join(options.dir, 'blobs'), 0o700);
     const snapshot = new Snapshot(options);
-    for (const name of await readdir(join(options.dir, 'tenants'))) snapshot.#files?.add(name.replace(/\.old$/, ''));
+    for (const name of await readdir(join(options.dir, 'tenants'))) snapshot.#files.add(name.replace(/\.old$/, ''));
     return snapshot;
   }
 
@@ -139,8 +135,7 @@ export class Snapshot {
   /** All tenants of the store had their turn; what they left behind is being written. */
   async markWhole(): Promise<void> {
     await this.flush();
-    if (this.#held) return;
-    await this.#turn.run(() => replaceFile(join(this.#options.dir, 'listed'), [])).catch(() => {});
+    await this.#inTurn(() => replaceFile(join(this.#options.dir, 'listed'), [])).catch(() => {});
   }
 
   /**
@@ -148,51 +143,41 @@ export class Snapshot {
    * what is not written then is tried again.
    */
   async put(saved: Saved): Promise<void> {
-    if (this.#closed || this.#held || this.#slow || this.#waiting.has(saved.tenant)) return this.save(saved);
-    this.#newest.set(saved.tenant, saved.head.seq);
-    const written = this.#fetchAndWrite(saved)
-      .then(
-        () => this.#start(),
-        async () => {
-          // The queue tries again, and tells.
-          await this.#drop(saved.tenant);
-          if (this.#isNewest(saved)) this.save(saved);
-        },
-      )
+    this.#order(saved);
+    if (this.#closed || this.#held || this.#slow) return this.#start();
+    const work = { fetching: false };
+    const written: Promise<void> = this.#carryOut(saved.tenant, work, saved.blobs)
+      .then(() => this.#start())
       .finally(() => {
+        this.#putting.delete(written);
         this.#slow = false;
       });
+    this.#putting.add(written);
     const timer = new AbortController();
     const late = wait(PATIENCE, true, { signal: timer.signal, ref: false }).catch(() => false);
     const slow = await Promise.race([written.then(() => false), late]);
     timer.abort();
-    if (slow) this.#slow = true;
+    if (slow && !work.fetching) this.#slow = true;
   }
 
   /** Soon. `saved.blobs` may hold only what is new since the tenant's last save. Nobody waits for it. */
   save(saved: Saved): void {
-    this.#newest.set(saved.tenant, saved.head.seq);
-    const before = this.#waiting.get(saved.tenant);
-    const manifest = saved.manifest === 'same' && before ? before.manifest : saved.manifest;
-    const blobs = new Map([...(before?.blobs ?? []), ...saved.blobs]);
-    const size = sizeOf({ blobs });
-    const room = this.#waitingBytes + size <= MOST_WAITING;
-    this.#wait(saved.tenant, { ...saved, manifest, blobs: room ? blobs : new Map() });
+    this.#order(saved);
     this.#start();
   }
 
   remove(tenant: string): void {
-    this.#newest.delete(tenant);
-    this.#wait(tenant, null);
+    this.#waiting.remove(tenant);
+    this.#later.delete(tenant);
     this.#start();
   }
 
   /** Resolves when all that was saved so far is on disk, or has failed and is in the log. */
   async flush(): Promise<void> {
     this.#gathering = false;
-    await this.#turn.run(async () => {});
+    this.#later.clear();
     this.#start();
-    while (this.#writing) await this.#writing;
+    while (this.#writing || this.#putting.size > 0) await Promise.all([this.#writing, ...this.#putting]);
   }
 
   async close(): Promise<void> {
@@ -201,92 +186,124 @@ export class Snapshot {
     this.#closed = true;
   }
 
-  /** Writes nothing from now on: another process takes the folder over. What is saved waits for `resume`, if that comes. */
+  /**
+   * Writes nothing any more once it resolves: another process takes the folder over. What is saved then, or was not
+   * written by then, waits for `resume`, if that comes.
+   */
   async hold(): Promise<void> {
+    const handover = ++this.#handovers;
+    const timer = new AbortController();
+    const late = wait(HOLD_PATIENCE, undefined, { signal: timer.signal, ref: false }).catch(() => {});
+    await Promise.race([this.flush(), late]);
+    timer.abort();
+    if (handover !== this.#handovers) return;
     this.#held = true;
-    await this.flush();
+    await this.#turn.run(async () => {});
   }
 
   resume(): void {
+    this.#handovers++;
+    this.#stale ||= this.#held;
     this.#held = false;
-    this.#files = null;
     this.#start();
+  }
+
+  #order(saved: Saved): void {
+    this.#waiting.add(saved);
+    this.#later.delete(saved.tenant);
   }
 
   #start(): void {
     if (this.#closed || this.#held) return;
-    if (this.#gathering && this.#waitingBytes < MOST_WAITING / 2) return;
+    if (this.#gathering && this.#waiting.bytes < MOST_WAITING / 2) return;
     // One at a time: fsync must not take the threads that resolve names and check passwords.
-    this.#writing ??= this.#drain().finally(() => {
-      this.#writing = null;
-    });
-  }
-
-  /** The newest order for a tenant's file; undefined takes it out of the queue. */
-  #wait(tenant: string, saved: Saved | null | undefined): void {
-    this.#waitingBytes -= sizeOf(this.#waiting.get(tenant));
-    if (saved === undefined) this.#waiting.delete(tenant);
-    else this.#waiting.set(tenant, saved);
-    this.#waitingBytes += sizeOf(saved);
+    this.#writing ??= Promise.resolve().then(() => this.#drain());
   }
 
   async #drain(): Promise<void> {
-    const failed = new Map<string, Saved | null>();
-    for (;;) {
-      const next = this.#waiting.entries().next();
-      if (next.done) {
-        if (this.#unsafe.size === 0) break;
-        await this.#makeSafe();
-        continue;
+    for (let some = true; some; ) {
+      some = false;
+      for (const tenant of this.#waiting.tenants()) {
+        if (this.#held) break;
+        if (this.#later.has(tenant)) continue;
+        some = true;
+        await this.#carryOut(tenant);
       }
-      const [tenant, saved] = next.value;
-      this.#wait(tenant, undefined);
-      failed.delete(tenant);
-      try {
-        if (saved) await this.#fetchAndWrite(saved);
-        else await this.#turn.run(() => this.#forget(tenant));
-        this.failures = 0;
-      } catch (error) {
-        this.failures++;
-        if (this.failures === 1) {
-          this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant cannot be written; trying again');
-        }
-        if (saved?.manifest !== 'same') await this.#drop(tenant);
-        failed.set(tenant, saved && { ...saved, blobs: new Map() });
-      }
+      if (some || this.#held || this.#unsafe.size === 0) continue;
+      some = true;
+      await this.#makeSafe();
     }
-    if (failed.size === 0) return;
-    for (const [tenant, saved] of failed) if (!saved || this.#isNewest(saved)) this.#wait(tenant, saved);
-    if (this.#waiting.size === 0) return;
+    // At once: what comes from now on would find nobody.
+    this.#writing = null;
+  }
+
+  /** All changes of files: one after another, on what is there, and none while another process has the folder. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T | undefined> {
+    return this.#turn.run(async () => {
+      if (this.#held) return undefined;
+      if (this.#stale) await this.#lookAgain();
+      return task();
+    });
+  }
+
+  /**
+   * Writes what is the newest order for a tenant's file when its turn comes, not when it was asked to: blobs are fetched
+   * in between, and what was the newest before that may be none any more. Never fails.
+   */
+  async #carryOut(
+    tenant: string,
+    work = { fetching: false },
+    fetched: ReadonlyMap<string, Uint8Array> = new Map(),
+  ): Promise<void> {
+    let order: Wanted | undefined;
+    try {
+      for (let before: Wanted | undefined; ; before = order) {
+        order = this.#waiting.get(tenant);
+        const absent = await this.#inTurn(async () => {
+          order = this.#waiting.get(tenant);
+          if (order === undefined) return [];
+          const absent = order === null ? await this.#forget(tenant) : await this.#write(order, fetched);
+          if (absent.length > 0) return absent;
+          this.#waiting.done(tenant, order);
+          this.failures = 0;
+          return [];
+        });
+        if (!absent?.length) return;
+        if (order === before) throw new Error(`blob ${absent[0]} is not at hand`);
+        work.fetching = true;
+        fetched = await this.#options.fetch(absent);
+        work.fetching = false;
+      }
+    } catch (error) {
+      await this.#failed(tenant, order, error);
+    }
+  }
+
+  async #failed(tenant: string, order: Wanted | undefined, error: unknown): Promise<void> {
+    const isNewest = () => order !== undefined && this.#waiting.get(tenant) === order;
+    await this.#turn.run(async () => {
+      // A newer one is on its way, or done.
+      if (this.#held || !isNewest()) return;
+      this.failures++;
+      if (this.failures === 1) {
+        this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant cannot be written; trying again');
+      }
+      // Rather none than an old release: a restart must not bring back what was replaced.
+      if (order?.manifest !== 'same' && !this.#stale) await this.#remove(tenant).catch(() => {});
+      if (!isNewest()) return;
+      this.#waiting.strip(tenant);
+      this.#later.add(tenant);
+    });
+    if (this.#later.size === 0 || this.#closed) return;
     this.#retry ??= setTimeout(
       () => {
         this.#retry = undefined;
+        this.#later.clear();
         this.#start();
       },
       backoff(this.failures, 1_000),
     );
     this.#retry.unref();
-  }
-
-  #isNewest({ tenant, head }: Saved): boolean {
-    return this.#newest.get(tenant) === head.seq;
-  }
-
-  /** Rather none than an old release: a restart must not bring back what was replaced. */
-  async #drop(tenant: string): Promise<void> {
-    this.#files?.delete(tenant);
-    for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`])
-      await rm(file, { force: true }).catch(() => {});
-  }
-
-  async #fetchAndWrite(saved: Saved): Promise<void> {
-    try {
-      await this.#turn.run(() => this.#write(saved));
-    } catch (error) {
-      if (!(error instanceof Absent)) throw error;
-      const blobs = new Map([...saved.blobs, ...(await this.#options.fetch(error.blobs))]);
-      await this.#turn.run(() => this.#write({ ...saved, blobs }));
-    }
   }
 
   /** What was written outlives a power cut from here on; what it replaced goes. */
@@ -295,39 +312,39 @@ export class Snapshot {
     this.#unsafe.delete(tenant);
     fault('apply.before-sync');
     try {
-      for (const path of unsafe.sync) await syncFile(path);
+      for (const path of unsafe.sync) {
+        // Removed meanwhile: whoever did so takes care of it.
+        await syncFile(path).catch((error) => (error.code === 'ENOENT' ? undefined : Promise.reject(error)));
+      }
+      await this.#inTurn(async () => {
+        const newer = this.#unsafe.get(tenant);
+        for (const sha of unsafe.drop) {
+          if (newer) newer.drop.add(sha);
+          else if (!this.#users.has(sha)) await rm(join(this.#options.dir, 'blobs', sha), { force: true });
+        }
+        if (newer) newer.old ||= unsafe.old;
+        else if (unsafe.old) await rm(`${this.#file(tenant)}.old`, { force: true });
+      });
     } catch (error) {
-      // Replaced or removed meanwhile: whoever did so takes care of it.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant may not outlive a power cut');
-        return;
-      }
+      this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant may not outlive a power cut');
     }
-    await this.#turn.run(async () => {
-      const newer = this.#unsafe.get(tenant);
-      for (const sha of unsafe.drop) {
-        if (newer) newer.drop.add(sha);
-        else if (!this.#users.has(sha)) await rm(join(this.#options.dir, 'blobs', sha), { force: true });
-      }
-      if (newer) newer.old ||= unsafe.old;
-      else if (unsafe.old) await rm(`${this.#file(tenant)}.old`, { force: true });
-    });
   }
 
-  async #write(saved: Saved): Promise<void> {
-    const { tenant, head, blobs } = saved;
+  /** Gives back the blobs that have to be fetched first; then nothing was written. */
+  async #write(saved: Saved, fetched: ReadonlyMap<string, Uint8Array>): Promise<readonly string[]> {
+    const { tenant, head } = saved;
     fault('apply.before-snapshot');
     // Without a file there is nothing to add to; the next release brings all of it.
-    const kept = saved.manifest === 'same' ? await this.#read(tenant).catch(() => null) : null;
+    const kept = saved.manifest === 'same' ? await this.#read(tenant) : null;
     const manifest = saved.manifest === 'same' ? kept?.index.manifest : saved.manifest;
-    if (manifest === undefined) return;
+    if (manifest === undefined) return [];
     if (manifest === null) {
       await this.#put(tenant, { schema: 1, tenant, head, manifest, small: [] }, []);
       this.#use(tenant, []);
-      return;
+      return [];
     }
     const wanted = [...new Set(manifest.sections.flatMap((section) => section.blobs))];
-    const bodies = new Map(blobs);
+    const bodies = new Map([...saved.blobs, ...fetched]);
     for (const sha of wanted) {
       const body = bodies.get(sha) ?? this.#recent.get(sha);
       if (!body || body.length > SHARED) continue;
@@ -337,12 +354,12 @@ export class Snapshot {
     }
     while (this.#recent.size > RECENT) this.#recent.delete(this.#recent.keys().next().value!);
     const missing = () => wanted.filter((sha) => !bodies.has(sha) && !this.#users.has(sha));
-    if (missing().length > 0 && this.#has(tenant)) {
+    if (missing().length > 0 && this.#files.has(tenant)) {
       const before = await this.#read(tenant).catch(() => null);
       for (const [sha, body] of before?.small ?? []) bodies.set(sha, body);
     }
     const absent = missing();
-    if (absent.length > 0) throw new Absent(absent);
+    if (absent.length > 0) return absent;
 
     const small: [string, number][] = [];
     const parts: Uint8Array[] = [];
@@ -362,14 +379,15 @@ export class Snapshot {
     }
     await this.#put(tenant, { schema: 1, tenant, head, manifest, small }, parts);
     this.#use(tenant, large);
+    return [];
   }
 
   async #put(tenant: string, index: Index, parts: readonly Uint8Array[]): Promise<void> {
     const file = this.#file(tenant);
     const unsafe = this.#unsafeOf(tenant);
-    unsafe.old ||= this.#has(tenant);
+    unsafe.old ||= this.#files.has(tenant);
     await replaceFile(file, recordOf(index, parts), unsafe.old ? `${file}.old` : undefined);
-    this.#files?.add(tenant);
+    this.#files.add(tenant);
     unsafe.sync.add(file);
     fault('apply.after-snapshot');
   }
@@ -383,30 +401,20 @@ export class Snapshot {
     return unsafe;
   }
 
-  async #forget(tenant: string): Promise<void> {
-    this.#files?.delete(tenant);
-    for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`]) await rm(file, { force: true });
+  async #forget(tenant: string): Promise<readonly string[]> {
+    await this.#remove(tenant);
     this.#use(tenant, []);
+    return [];
   }
 
-  /** Notes which large blobs a tenant's file names; those that no file names any more go when the new file is safe. */
+  async #remove(tenant: string): Promise<void> {
+    this.#files.delete(tenant);
+    for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`]) await rm(file, { force: true });
+  }
+
+  /** Large blobs that no file names any more go when the new file is safe. */
   #use(tenant: string, large: readonly string[]): void {
-    const before = this.#largeOf.get(tenant) ?? [];
-    for (const sha of large) {
-      const users = this.#users.get(sha);
-      if (users) users.add(tenant);
-      else this.#users.set(sha, new Set([tenant]));
-    }
-    this.#largeOf.set(tenant, large);
-    if (large.length === 0) this.#largeOf.delete(tenant);
-    for (const sha of before) {
-      if (large.includes(sha)) continue;
-      const users = this.#users.get(sha);
-      users?.delete(tenant);
-      if (users?.size !== 0) continue;
-      this.#users.delete(sha);
-      this.#unsafeOf(tenant).drop.add(sha);
-    }
+    for (const sha of this.#users.use(tenant, large)) this.#unsafeOf(tenant).drop.add(sha);
   }
 
   async #load(tenant: string, reader: SlabReader): Promise<Loaded | null> {
@@ -422,6 +430,30 @@ export class Snapshot {
       this.#options.log.warn({ err: error, tenant }, 'the snapshot of a tenant cannot be read; it waits for the store');
       return null;
     }
+  }
+
+  /** Takes in what another process left here, and lets it stand where it is newer than what waits. */
+  async #lookAgain(): Promise<void> {
+    const blobs = new Set(await readdir(join(this.#options.dir, 'blobs')));
+    const names = await readdir(join(this.#options.dir, 'tenants'));
+    this.#files.clear();
+    this.#users.clear();
+    const breathe = slices();
+    for (const tenant of new Set(names.map((name) => name.replace(/\.old$/, '')))) {
+      if (tenant.endsWith('.tmp')) continue;
+      await breathe();
+      this.#files.add(tenant);
+      const { index } = (await this.#read(tenant).catch(() => null)) ?? {};
+      if (!index) continue;
+      const named = index.manifest?.sections.flatMap((section) => section.blobs) ?? [];
+      this.#use(
+        tenant,
+        [...new Set(named)].filter((sha) => blobs.has(sha)),
+      );
+      const order = this.#waiting.get(tenant);
+      if (order && order.head.seq < index.head.seq) this.#waiting.done(tenant, order);
+    }
+    this.#stale = false;
   }
 
   /** A tenant's file with all blobs that it names. */
@@ -442,13 +474,17 @@ export class Snapshot {
     return { index, blobs, large };
   }
 
+  /** What `load` would find; null when there is nothing. */
   async #read(tenant: string) {
-    return readRecord(tenant, await readFile(this.#file(tenant)));
-  }
-
-  /** Has, or may have, a file. */
-  #has(tenant: string): boolean {
-    return this.#files === null || this.#files.has(tenant);
+    for (const file of [this.#file(tenant), `${this.#file(tenant)}.old`]) {
+      try {
+        return readRecord(tenant, await readFile(file));
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code !== undefined && code !== 'ENOENT') throw error;
+      }
+    }
+    return null;
   }
 
   #file(tenant: string): string {
