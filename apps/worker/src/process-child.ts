@@ -28,8 +28,8 @@ export class Child {
   leaving = false;
   /** Resolves when it is ready, or dead. */
   readonly started = latch();
-  readonly held = latch();
   readonly gone = latch();
+  #held = latch();
   readonly #process: ChildProcess;
   #kill: NodeJS.Timeout | undefined;
 
@@ -45,7 +45,7 @@ export class Child {
     child.once('exit', (code, signal) => {
       clearTimeout(this.#kill);
       this.ready = false;
-      for (const { open } of [this.started, this.held, this.gone]) open();
+      for (const { open } of [this.started, this.#held, this.gone]) open();
       exited(this, code, signal);
     });
   }
@@ -60,6 +60,18 @@ export class Child {
 
   tell(message: ToProcess, handle?: object): void {
     if (this.#process.connected) this.#process.send(message, handle as never, () => {});
+  }
+
+  /** Resolves when it writes nothing to the snapshot any more, each time anew, or is dead. */
+  hold(): Promise<void> {
+    this.#held = latch();
+    this.tell({ type: 'hold' });
+    return this.alive ? this.#held.promise : Promise.resolve();
+  }
+
+  /** It said that it holds. */
+  held(): void {
+    this.#held.open();
   }
 
   /** Asks it to end; what has not ended `patience` ms later is killed. Resolves when it is gone. */

@@ -209,3 +209,28 @@ test('a restart whose first new process fails ends there: the old one goes on', 
   assert.ok(log.some((entry) => entry.msg === 'a process of the worker died before it served' && entry.code === 1));
   await until(() => readFileSync(join(path, 'story'), 'utf8') === 'start hold start resume ');
 });
+
+test('each restart waits anew until the old process writes nothing, and it writes again when the new one is gone', async (t) => {
+  const { group, path } = groupOf(
+    t,
+    `import { appendFileSync, readFileSync } from 'node:fs';
+    const file = import.meta.dirname + '/story';
+    const story = (word) => appendFileSync(file, word + ' ');
+    story('start');
+    // The new ones never serve what the old one does, and write to the end.
+    const first = readFileSync(file, 'utf8').split('start').length === 2;
+    if (!first) setTimeout(() => story('written'), 300).unref();
+    if (!first) setTimeout(() => process.exit(1), 400);
+    process.on('message', ({ type }) => {
+      if (type === 'resume') story('resume');
+      if (type === 'hold') setTimeout(() => (story('held'), process.send({ type: 'held' })), 300);
+      if (type === 'stop') process.exit(0);
+    });
+    if (first) process.send({ type: 'ready' });`,
+  );
+  await group.start();
+  await group.restart();
+  await group.restart();
+  const round = 'held start written resume ';
+  await until(() => readFileSync(join(path, 'story'), 'utf8') === `start ${round}${round}`);
+});

@@ -226,8 +226,7 @@ export class ProcessGroup implements Plane {
     const old = slot.current;
     // It is being started anyway.
     if (!old?.ready) return true;
-    old.tell({ type: 'hold' });
-    await old.held.promise;
+    await old.hold();
     if (this.#closed !== undefined || slot.current !== old) return true;
 
     const next = this.#fork(slot);
@@ -251,6 +250,8 @@ export class ProcessGroup implements Plane {
     const facts = { process: slot.index, tenants: lost.slice(0, 10) };
     if (next.ready) log.error(facts, 'a new process does not serve all that the old one serves: it is not kept');
     next.kill();
+    // Until then it may still write.
+    await next.gone.promise;
     old.tell({ type: 'resume' });
     log.error({ process: slot.index }, 'the restart ends here; the processes that are left serve on');
     return false;
@@ -281,7 +282,7 @@ export class ProcessGroup implements Plane {
         this.#sockets.release(message.address, child);
         break;
       case 'held':
-        child.held.open();
+        child.held();
         break;
       case 'clients':
         this.#clients.hear(child, message.changes);
