@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { until } from '@arcus/testkit/until.ts';
 import { setUp, startLoad } from './process-testing.ts';
+import { readRecord } from './snapshot-record.ts';
 import { answered, proxyOn, publish } from './testing.ts';
 
 const alive = (pid: number) => {
@@ -126,4 +129,26 @@ test('a tunnel that is open when the drain time of a restart is over is cut, and
   await until(() => !before.some(alive));
   await logged('all processes of the worker are replaced');
   assert.equal(await ask(), 200);
+});
+
+test('a process that outlives the one in front runs new releases, and leaves the snapshot to those that come', async (t) => {
+  const { main, exited, pids, tunnel, logged, store, folder, port } = await setUp(t);
+  const open = await tunnel();
+  const saved = () =>
+    Promise.all(
+      pids().map(async (_, index) => {
+        const file = join(folder, 'worker', 'w1', `process-${index}`, 'tenants', 'acme');
+        return readRecord('acme', await readFile(file)).index.head.seq;
+      }),
+    );
+  await until(async () => (await saved()).join() === '1,1');
+  main.kill('SIGKILL');
+  await exited;
+  // One has nothing open and ends; the other has a tunnel.
+  await until(() => pids().filter(alive).length === 1);
+  await publish(store, 'acme', 2, proxyOn(port));
+  await logged('release applied');
+  open.socket.destroy();
+  await until(() => !pids().some(alive));
+  assert.deepEqual(await saved(), [1, 1]);
 });

@@ -89,6 +89,8 @@ export async function setUp(t: TestContext, options: { server?: object; env?: Re
   const logged = (message: string) => until(() => output.includes(message), { what: message, deadline: 30_000 });
   return {
     store,
+    /** Of the worker's data. */
+    folder: folder.path,
     port,
     url: origin.url,
     main,

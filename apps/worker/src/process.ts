@@ -21,6 +21,7 @@ const GATHER_MS = 3;
 type Opened = (code: string | undefined, handle: object | undefined) => void;
 const opening = new Map<number, Opened>();
 let stop = (_how: { now: boolean; handover: boolean }): void => process.exit(0);
+let orphaned = (): void => {};
 process.on('message', (message: ToProcess, handle: object | undefined) => {
   switch (message.type) {
     case 'opened':
@@ -46,7 +47,10 @@ process.on('message', (message: ToProcess, handle: object | undefined) => {
       break;
   }
 });
-process.on('disconnect', () => (stopping === undefined ? stop({ now: false, handover: false }) : undefined));
+process.on('disconnect', () => {
+  orphaned();
+  if (stopping === undefined) stop({ now: false, handover: false });
+});
 if (!process.connected) process.exit(1);
 // A terminal sends its signals to all processes; the one in front decides.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
@@ -130,6 +134,8 @@ async function finish(how: { now: boolean; handover: boolean }): Promise<void> {
   await flushNumbers();
   await store.close();
 }
+// The snapshot is for the processes of the worker that is started next, while sessions here may still run.
+orphaned = () => void plane.hold();
 stop = ({ now, handover }) => {
   if (stopping) void plane.close({ now, handover });
   stopping ??= finish({ now, handover }).then(
