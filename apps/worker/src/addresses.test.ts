@@ -37,7 +37,11 @@ async function setUp(t: TestContext) {
       loader: new ReleaseLoader(),
     },
     ...{ listeners, store, snapshot: { put: async () => {}, save: () => {} }, drainMs: 100, forget: () => {} },
-    compile: { services: { ...services, worker: 'w' }, unseal: (v: string) => v, stored: true } as unknown as CompileDeps,
+    compile: {
+      services: { ...services, worker: 'w' },
+      unseal: (v: string) => v,
+      stored: true,
+    } as unknown as CompileDeps,
     report: (tenant, status) => void said.push([tenant, status]),
     log: pino({ level: 'silent' }),
   });
