@@ -313,6 +313,14 @@ for (const [name, fresh] of Object.entries(databases)) {
       });
       const story = skipped.events.find((event: { kind: string }) => event.kind === 'skipped');
       assert.match(story.text, /step 1 \(0\.01 %\) takes none of the 1 workers: nothing was tried/);
+
+      await api.call('POST', `${url}/current/abort`);
+      const how = encodeURIComponent(JSON.stringify({ steps: [100], bake_seconds: 600 }));
+      const body = { escapers: [{ name: 'other', type: 'dummy_deny' }] };
+      const put = await api.call('PUT', `/tenants/acme/config?rollout=${how}`, { match: '*', body });
+      assert.match(put.body.notes[0], /There is one worker \(w-b\).*step 1 of 1 \(100 %\)/, put.text);
+      const again = await api.call('GET', `${url}/${put.body.rollout}`);
+      assert.deepEqual(again.body.events[0].details.notes, put.body.notes);
     });
 
     test('a worker that takes the release and dies is not counted as fine', async (t) => {
@@ -383,6 +391,58 @@ for (const [name, fresh] of Object.entries(databases)) {
       const applied = await api.call('POST', `/tenants/acme/drafts/next/apply?${rollout(canary)}`);
       assert.deepEqual([applied.status, applied.body.state, applied.body.left], [200, 'held', 0], applied.text);
       assert.equal((await api.call('GET', `${url}/current`)).body.id, applied.body.rollout);
+    });
+
+    test('of writes that want a rollout at once one gets it; the others store nothing, and no draft is lost', async (t) => {
+      const api = await open(t);
+      const apis = [api, ...(name === 'SQLite' ? [] : [await open(t, { store: api.store, database: api.database })])];
+      const on = (i: number) => apis[i % apis.length]!;
+      await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'Acme' } });
+      const how = (i: number) => {
+        const rollout = JSON.stringify({ percent: i + 1, bake_seconds: 3600, message: `number ${i}` });
+        return `rollout=${encodeURIComponent(rollout)}`;
+      };
+      const numbers = [0, 1, 2, 3];
+      const one = async (answers: { status: number; text: string }[], good: number) => {
+        const begun = answers.findIndex(({ status }) => status === good);
+        for (const [i, { status, text }] of answers.entries()) {
+          assert.equal(status, i === begun ? good : 409, text);
+          if (i !== begun) assert.match(text, /rolled out: promote or abort it first/);
+        }
+        assert.equal((await api.call('GET', `${url}/current`)).body.message, `number ${begun}`);
+        return begun;
+      };
+      const names = async () => {
+        const { items } = (await api.call('GET', '/tenants/acme/escapers')).body;
+        return items.map((item: { name: string }) => item.name);
+      };
+
+      const body = (i: number) => ({ name: `e${i}`, type: 'dummy_deny' });
+      const writes = numbers.map((i) =>
+        on(i).call('POST', `/tenants/acme/escapers?${how(i)}`, { body: body(i), token: api.admin }),
+      );
+      const stored = await one(await Promise.all(writes), 201);
+      assert.deepEqual(await names(), [`e${stored}`]);
+      await api.call('POST', `${url}/current/promote`);
+
+      for (const i of numbers) {
+        await api.call('POST', '/tenants/acme/drafts', { body: { name: `d${i}` } });
+        await api.call('PUT', `/tenants/acme/drafts/d${i}/escapers/n${i}`, { body: { type: 'dummy_deny' } });
+      }
+      const applies = numbers.map((i) =>
+        on(i).call('POST', `/tenants/acme/drafts/d${i}/apply?${how(i)}`, { token: api.admin }),
+      );
+      const applied = await one(await Promise.all(applies), 200);
+      assert.deepEqual(await names(), [`e${stored}`, `n${applied}`]);
+      const left = (await api.call('GET', '/tenants/acme/drafts')).body.items.map(
+        (draft: { name: string }) => draft.name,
+      );
+      assert.deepEqual(
+        left,
+        numbers.filter((i) => i !== applied).map((i) => `d${i}`),
+      );
+      await api.call('POST', `${url}/current/abort`);
+      assert.equal((await head(api)).rollout, undefined);
     });
 
     test('a write with a rollout that makes no sense stores nothing', async (t) => {

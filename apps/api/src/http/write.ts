@@ -50,6 +50,7 @@ export const ReleaseResult = z
       ),
     changed: z.boolean().describe('False when the config was this already: no new release'),
     rollout: z.string().optional().describe('With ?rollout=: the id of the rollout that began'),
+    notes: z.array(z.string()).optional().describe('With ?rollout=: what it can not show, with this fleet'),
     summary: Summary.optional().describe('With wait=acked'),
     workers: z.array(WorkerState).optional().describe('With wait=acked: what each worker said'),
   })

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Context } from '../../deps.ts';
 import { invalid, Problem } from '../../http/problem.ts';
 import { originOf } from '../../http/write.ts';
-import type { Changed, Origin } from '../releases/request.ts';
+import type { Changed, NewRollout, Origin } from '../releases/request.ts';
 import { conflictProblem, type DraftView } from './drafts.ts';
 import { CONFLICTS, type Conflict, type DraftFamily, overlay } from './overlay.ts';
 
@@ -16,6 +16,7 @@ interface Ask {
   message: string | undefined;
   publish?: Origin['publish'];
   wait?: 'acked' | undefined;
+  rollout?: NewRollout | undefined;
   /** Throws to refuse the draft as it is. */
   demand(view: DraftView): void;
 }
@@ -35,6 +36,7 @@ export async function applyDraft(context: Context, request: FastifyRequest, ask:
   const changed = await changes.apply({
     ...origin(request, ask, (await drafts.view(tenant_id, draft)).row.message),
     tenant_id,
+    rollout: ask.rollout,
     action: 'draft.apply',
     target: `drafts/${draft}`,
     edit: async (state) => {

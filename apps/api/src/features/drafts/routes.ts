@@ -14,7 +14,7 @@ import { diffResponse, readRelease, sendDiff, sideOf, Version } from '../release
 import { waitsFor } from '../releases/make.ts';
 import { resourceRoutes } from '../resources/routes.ts';
 import { RolloutOnPublish } from '../rollouts/schema.ts';
-import { heldFor, rollOut } from '../rollouts/start.ts';
+import { begun, heldFor, rolloutOf } from '../rollouts/start.ts';
 import { mustExist } from '../targets/live.ts';
 import { userRoutes } from '../users/routes.ts';
 import { applyDraft, validateDraft } from './actions.ts';
@@ -284,16 +284,17 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
         const { scopes, message } = request.body;
         const query = heldFor(context, request.query);
         const precondition = preconditionOf(request);
+        const rollout = await rolloutOf(context, request, query);
         const { changed, left } = await applyDraft(context, request, {
           ...{ tenant_id, draft, scopes },
           message: message ?? (query.message || undefined),
-          ...{ publish: query.publish, wait: query.wait },
+          ...{ publish: query.publish, wait: query.wait, rollout },
           demand: ({ row }) => {
             if (precondition.ifMatch !== undefined) demand(precondition, draftTag(row));
           },
         });
         const finished = await finish(context, request, reply, query, changed);
-        return { ...finished, ...(await rollOut(context, request, reply, query, changed)), left };
+        return { ...finished, ...(await begun(context, reply, rollout, changed)), left };
       },
     );
 

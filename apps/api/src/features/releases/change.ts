@@ -13,7 +13,7 @@ import { Mutexes } from '../../db/mutex.ts';
 import type { Db } from '../../db/open.ts';
 import { notFound, Problem } from '../../http/problem.ts';
 import { releaseBelow } from './below.ts';
-import { commit } from './commit.ts';
+import { commit, commitUnchanged } from './commit.ts';
 import { DryRun } from './compile.ts';
 import type { Document } from './document.ts';
 import { examine, type Refuse, refusal } from './examine.ts';
@@ -108,9 +108,8 @@ export class Changes {
     const promotes = !releases && !request.dryRun && request.publish === 'now' && isHeld(before);
     if (!releases && !promotes && !moved && !request.dryRun) demandServed(request, before);
     if (unchanged && sameOwn && !request.create && !request.force && !promotes) {
-      const { also } = request;
-      if (also && !request.dryRun) await this.#deps.db.write((tx) => also(tx, at));
-      return { ...nothing, state: before };
+      const state = request.dryRun ? before : await commitUnchanged(this.#deps.db, request, before, at);
+      return { ...nothing, state };
     }
 
     const brake = releases && !request.dryRun ? edit.brake : undefined;

@@ -10,6 +10,7 @@ import { insertRelease, type NewRelease, releaseStatements, sizeOf } from './ins
 import { claimsOf, sameClaims, writeClaims } from './listen.ts';
 import { lockTenant, Moved } from './lock.ts';
 import type { Made } from './make.ts';
+import { moveHeadRow } from './move.ts';
 import type { ChangeRequest } from './request.ts';
 import { type RowChanges, rowStatements, writeRows } from './rows.ts';
 import type { TenantRow, TenantState } from './state.ts';
@@ -44,6 +45,29 @@ export async function commit(db: Db, planned: Planned): Promise<void> {
     for (const [name, body] of fresh) planned.made!.fresh.set(name, body);
     return writeAll(db, tx, planned);
   });
+}
+
+/** What goes with a change that turned out to be none. Answers the tenant after it; throws as `commit`. */
+export async function commitUnchanged(
+  db: Db,
+  { also, rollout }: ChangeRequest,
+  before: TenantState,
+  at: Date,
+): Promise<TenantState> {
+  const { row } = before;
+  const begins = row.version === row.stable_version ? undefined : rollout;
+  if (!also && !begins) return before;
+  let after = before;
+  await db.write(async (tx) => {
+    if (begins) {
+      await lockTenant(db, tx, row);
+      await begins.begin(tx, row, at);
+      const moved = await moveHeadRow(tx, row, { rollout_id: begins.id }, at);
+      after = { ...before, row: { ...row, ...moved, rollout_id: begins.id } };
+    }
+    await also?.(tx, at);
+  });
+  return after;
 }
 
 /** Does it ask the database nothing, and change nothing of the tenant but its counters? Nearly all changes do so. */
@@ -90,6 +114,7 @@ async function writeAll(db: Db, tx: Tx, planned: Planned): Promise<void> {
   }
   if (made) await insertRelease(db, tx, newRelease(planned, made), at);
   if (endsHeld(planned)) await supersedeHeld(tx, tenant_id);
+  if (row.rollout_id !== null && row.rollout_id === request.rollout?.id) await request.rollout.begin(tx, row, at);
   await request.also?.(tx, at);
   fault('publish.in-transaction');
   await audit(tx, eventOf(planned), at);

@@ -32,15 +32,20 @@ export async function withTenant(
   });
 }
 
-/** The tenant gets another head, without a new release. The reconciler sees to it should this process die now. */
+/**
+ * The tenant gets another head, without a new release. The reconciler sees to it should this process die now. Answers
+ * the columns that count heads and changes.
+ */
 export async function moveHeadRow(
   tx: Tx,
   row: TenantRow,
   data: Prisma.TenantUncheckedUpdateManyInput,
   at: Date,
-): Promise<void> {
+): Promise<Pick<TenantRow, 'seq' | 'changes'>> {
   const { tenant_id } = row;
+  const changes = row.changes + 1;
   const seq = nextSeq(row.seq, at.getTime());
-  await tx.tenant.updateMany({ where: { tenant_id }, data: { ...data, seq, changes: row.changes + 1 } });
+  await tx.tenant.updateMany({ where: { tenant_id }, data: { ...data, seq, changes } });
   await tx.pendingHead.upsert({ where: { tenant_id }, create: { tenant_id, seq }, update: { seq } });
+  return { seq, changes };
 }

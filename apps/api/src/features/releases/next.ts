@@ -28,6 +28,7 @@ export function nextRow(
   const config = request.create === true || !isEmpty(changes);
   const served = (below ?? (request.publish === 'hold' ? null : made))?.manifest.version ?? null;
   const stable_version = promotes ? before.row.version : served;
+  const begins = made !== null && served === null ? request.rollout : undefined;
   return {
     ...before.row,
     ...document.tenant,
@@ -39,7 +40,8 @@ export function nextRow(
     ...moved,
     // A rollout that was not to be aborted was refused.
     ...(stable_version === null ? {} : { stable_version, rollout_id: null }),
-    ...(moved || stable_version !== null ? { seq: nextSeq(before.row.seq, at.getTime()) } : {}),
+    ...(begins && { rollout_id: begins.id }),
+    ...(moved || begins || stable_version !== null ? { seq: nextSeq(before.row.seq, at.getTime()) } : {}),
     updated_at: at,
   };
 }

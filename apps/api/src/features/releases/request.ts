@@ -4,7 +4,7 @@ import type { Entry, TenantInfo } from '@arcus/gateway/config.ts';
 import type { Fault } from '@arcus/gateway/fault.ts';
 import type { Tx } from '../../db/open.ts';
 import type { RowChanges } from './rows.ts';
-import type { TenantState } from './state.ts';
+import type { TenantRow, TenantState } from './state.ts';
 
 /** Who wants it, and why. */
 export interface Origin {
@@ -41,6 +41,13 @@ export interface Edit {
   brake?: string | undefined;
 }
 
+/** A rollout that begins with the change which makes its release, or not at all. */
+export interface NewRollout {
+  readonly id: string;
+  /** Writes its rows, of the tenant as it is or will be. Throws Problem when it cannot begin. */
+  begin(tx: Tx, row: TenantRow, at: Date): Promise<void>;
+}
+
 export interface ChangeRequest extends Origin {
   tenant_id: string;
   /** For the audit event. */
@@ -56,6 +63,11 @@ export interface ChangeRequest extends Origin {
   restores?: number;
   /** A rollout that is under way is aborted with this change, for this reason; absent: the change is refused. */
   takesOver?: string | undefined;
+  /**
+   * Begins in the transaction that stores the release, which `publish` has to hold; without a change: of what is held
+   * already, if anything is.
+   */
+  rollout?: NewRollout | undefined;
   /** Written together with the change; also when the change turns out to be none. Throws Moved to begin again. */
   also?(tx: Tx, at: Date): Promise<void>;
   /** Called again when somebody else was faster; throws Problem to refuse (preconditions). Must not store anything. */

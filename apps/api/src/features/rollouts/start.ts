@@ -4,10 +4,10 @@ import type { Context } from '../../deps.ts';
 import { invalid, Problem } from '../../http/problem.ts';
 import type { WriteQuery } from '../../http/write.ts';
 import { placementOf, type Step } from '../releases/head.ts';
-import type { Changed, Origin } from '../releases/request.ts';
+import type { Changed, NewRollout, Origin } from '../releases/request.ts';
 import { notesOn, planOf } from './plan.ts';
 import type { HaltOn, RolloutStart } from './schema.ts';
-import { type RolloutRow, startRollout } from './store.ts';
+import { newRollout, type RolloutRow, startRollout, type Wanted } from './store.ts';
 
 export const STORE_AWAY = 'The config store is away: nobody can tell which workers there are.';
 
@@ -23,18 +23,25 @@ export async function start(
   context: Context,
   tenant_id: string,
   origin: Origin,
-  { version, percent, labels, steps, bake_seconds, halt_on, on_no_traffic, message }: RolloutStart,
+  asked: RolloutStart,
 ): Promise<RolloutRow> {
-  demandSignals(context, halt_on);
+  demandSignals(context, asked.halt_on);
+  return startRollout(context, tenant_id, origin, await wantedOf(context, asked));
+}
+
+async function wantedOf(
+  context: Context,
+  { version, percent, labels, steps, bake_seconds, halt_on, on_no_traffic, message }: RolloutStart,
+): Promise<Wanted> {
   const first: Step[] = labels ? [{ labels }] : percent === undefined ? [] : [{ percent }];
   const rest = steps ?? (first.length === 0 ? [5, 25, 100] : []);
   const all = [...first, ...rest.map((one) => ({ percent: one }))];
   const rules = { ...halt_on, on_no_traffic };
   const fleet = await liveWorkers(context);
-  return startRollout(context, tenant_id, origin, {
+  return {
     ...{ version, bake_seconds, message, rules, steps: all },
     notes: (tenant) => (fleet ? notesOn(planOf(all, placementOf(tenant), fleet), rules) : [STORE_AWAY]),
-  });
+  };
 }
 
 function demandSignals({ redis }: Pick<Context, 'redis'>, halt_on: HaltOn, at = ''): void {
@@ -60,18 +67,44 @@ export function heldFor<Q extends RolloutQuery>(context: Context, query: Q): Q {
   return { ...query, publish: 'hold' };
 }
 
-/** Begins the rollout that the write's query asks for, of what it made or of what is held; answers its id. */
-export async function rollOut(
+/** A rollout that the query of a write asks for, and what is to be told of it once it has begun. */
+export interface Asked extends NewRollout {
+  /** What it cannot show; known when it begins. */
+  notes: string[];
+}
+
+/** What the query asks for, to begin with the write: before it there is nothing to be seen of it. */
+export async function rolloutOf(
   context: Context,
   request: FastifyRequest,
-  reply: FastifyReply,
   { rollout, message }: RolloutQuery,
-  { state: { row } }: Changed,
-): Promise<{ rollout?: string }> {
-  if (!rollout || row.version === row.stable_version) return {};
+): Promise<Asked | undefined> {
+  if (!rollout) return undefined;
   const origin = { actor: request.actor.name, request_id: request.id, message };
-  const wanted = { ...rollout, version: row.version, message: rollout.message || message };
-  const { rollout_id } = await start(context, row.tenant_id, origin, wanted);
-  reply.header('arcus-rollout', rollout_id);
-  return { rollout: rollout_id };
+  const wanted = await wantedOf(context, { ...rollout, message: rollout.message || message });
+  const asked: Asked = {
+    ...newRollout(origin, {
+      ...wanted,
+      notes(row) {
+        asked.notes = wanted.notes(row);
+        return asked.notes;
+      },
+    }),
+    notes: [],
+  };
+  return asked;
+}
+
+/** Brings the workers what began with the write; answers what its caller is told. */
+export async function begun(
+  { publisher }: Context,
+  reply: FastifyReply,
+  rollout: Asked | undefined,
+  { state: { row } }: Changed,
+): Promise<{ rollout?: string; notes?: string[] }> {
+  // There was nothing to be rolled out.
+  if (!rollout || row.rollout_id !== rollout.id) return {};
+  await publisher.publish(row.tenant_id);
+  reply.header('arcus-rollout', rollout.id);
+  return { rollout: rollout.id, notes: rollout.notes };
 }

@@ -11,7 +11,7 @@ import { audit } from '../audit/record.ts';
 import type { Step } from '../releases/head.ts';
 import { Moved } from '../releases/lock.ts';
 import { moveHeadRow, withTenant } from '../releases/move.ts';
-import type { Origin } from '../releases/request.ts';
+import type { NewRollout, Origin } from '../releases/request.ts';
 import type { TenantRow } from '../releases/state.ts';
 import type { HaltOn, OnNoTraffic } from './schema.ts';
 import type { FleetCounts } from './signals.ts';
@@ -57,37 +57,52 @@ export interface Wanted {
 
 /** Throws Problem: not_found, or conflict when there is nothing to roll out or a rollout is under way. */
 export async function startRollout(uses: Uses, tenant_id: string, origin: Origin, wanted: Wanted): Promise<RolloutRow> {
-  const rollout_id = `r-${randomBytes(8).toString('hex')}`;
+  const { id: rollout_id, begin } = newRollout(origin, wanted);
   await withTenant(uses, tenant_id, async (tx, row, at) => {
-    demandStart(row, wanted.version);
-    const notes = wanted.notes(row);
-    const first = {
-      at,
-      kind: 'started',
-      actor: origin.actor,
-      text: `release ${row.version} over ${row.stable_version}`,
-      details: notes.length > 0 ? { notes } : Prisma.DbNull,
-    };
-    await tx.rollout.createMany({
-      data: {
-        ...{ rollout_id, tenant_id, version: row.version, stable_version: row.stable_version },
-        ...{ state: 'running', phase: 'entering', step: 0, steps: wanted.steps as unknown as Prisma.InputJsonArray },
-        ...{ bake_seconds: wanted.bake_seconds, halt_on: { ...wanted.rules }, reason: '', step_at: at, members: [] },
-        ...{ changes: 1, author: origin.actor, message: wanted.message, created_at: at, updated_at: at },
-        ...{ lease_owner: '', lease_until: at },
-      },
-    });
-    await tx.rolloutEvent.createMany({ data: { rollout_id, ...first } });
+    await begin(tx, row, at);
     await moveHeadRow(tx, row, { rollout_id }, at);
-    await audited(tx, tenant_id, origin, 'rollout.start', rollout_id, row.version, at);
   });
   await uses.publisher.publish(tenant_id);
-  return (await uses.db.client.rollout.findUnique({ where: { rollout_id } }))!;
+  const row = await uses.db.client.rollout.findUnique({ where: { rollout_id } });
+  // The tenant was deleted meanwhile.
+  if (!row) throw notFound();
+  return row;
 }
 
-function demandStart(row: TenantRow, version: number | undefined): void {
+/** A rollout that is not there yet. Whoever lets it begin sees to it that the tenant's head names it. */
+export function newRollout(origin: Origin, wanted: Wanted): NewRollout {
+  const rollout_id = `r-${randomBytes(8).toString('hex')}`;
+  return {
+    id: rollout_id,
+    async begin(tx, row, at) {
+      const { tenant_id, version, stable_version } = row;
+      demandStart(row, rollout_id, wanted.version);
+      const notes = wanted.notes(row);
+      const first = {
+        at,
+        kind: 'started',
+        actor: origin.actor,
+        text: `release ${version} over ${stable_version}`,
+        details: notes.length > 0 ? { notes } : Prisma.DbNull,
+      };
+      await tx.rollout.createMany({
+        data: {
+          ...{ rollout_id, tenant_id, version, stable_version, state: 'running', phase: 'entering', step: 0 },
+          ...{ steps: wanted.steps as unknown as Prisma.InputJsonArray, halt_on: { ...wanted.rules }, reason: '' },
+          ...{ bake_seconds: wanted.bake_seconds, step_at: at, members: [] },
+          ...{ changes: 1, author: origin.actor, message: wanted.message, created_at: at, updated_at: at },
+          ...{ lease_owner: '', lease_until: at },
+        },
+      });
+      await tx.rolloutEvent.createMany({ data: { rollout_id, ...first } });
+      await audited(tx, tenant_id, origin, 'rollout.start', rollout_id, version, at);
+    },
+  };
+}
+
+function demandStart(row: TenantRow, rollout_id: string, version: number | undefined): void {
   const extra = { version: row.version, stable_version: row.stable_version };
-  if (row.rollout_id !== null) {
+  if (row.rollout_id !== null && row.rollout_id !== rollout_id) {
     throw new Problem('conflict', 'A rollout of this tenant is under way: one at a time', {
       extra: { ...extra, rollout: row.rollout_id },
     });

@@ -9,7 +9,7 @@ import { find, findUser, objectsOf } from '../releases/document.ts';
 import type { Changed } from '../releases/request.ts';
 import type { TenantState } from '../releases/state.ts';
 import { RolloutOnPublish } from '../rollouts/schema.ts';
-import { heldFor, rollOut } from '../rollouts/start.ts';
+import { begun, heldFor, rolloutOf } from '../rollouts/start.ts';
 import type { Tags, Target, TargetParams } from './target.ts';
 
 /** The shared config goes out at once: there is no rollout of it. */
@@ -97,16 +97,17 @@ function makeTarget(
     async write(request, reply, { action, target, dryRun = false, edit }) {
       const tenant_id = tenantOf(request.params as TargetParams);
       const query = heldFor(context, request.query as z.output<typeof LiveQuery>);
+      const rollout = dryRun ? undefined : await rolloutOf(context, request, query);
       const changed = await changes.apply({
         ...originOf(request, query),
-        ...{ tenant_id, action, target, dryRun },
+        ...{ tenant_id, action, target, dryRun, rollout },
         edit: (state) => edit(state, tagsOf(context, state)),
       });
       const { state, rows } = changed;
       const stored = tagsOf(context, state);
       if (dryRun) return { state, tags: stored, result: dryRunResult(changed) };
       const finished = await finish(context, request, reply, query, changed);
-      const result = { ...finished, ...(await rollOut(context, request, reply, query, changed)) };
+      const result = { ...finished, ...(await begun(context, reply, rollout, changed)) };
       return {
         state,
         result,
