@@ -258,6 +258,40 @@ for (const [name, fresh] of Object.entries(databases)) {
       assert.equal((await head(api)).rollout, undefined);
     });
 
+    test('pages of rollouts follow one another, and the cursor of another list is none', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      const ids: string[] = [];
+      for (let i = 0; i < 3; i++) {
+        ids.unshift((await api.call('POST', url, { body: { bake_seconds: 600 } })).body.id);
+        await api.call('POST', `${url}/current/abort`);
+      }
+      const seen: string[] = [];
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const { body } = await api.call('GET', `${url}?limit=1${cursor && `&cursor=${cursor}`}`);
+        seen.push(...body.items.map((one: { id: string }) => one.id));
+        cursor = body.next_cursor;
+      }
+      assert.deepEqual(seen, ids);
+      for (const key of ['zz', `zz ${ids[0]}`, `2026-99-01T00:00:00.000Z ${ids[0]}`, '2026-01-01T00:00:00.000Z', 7]) {
+        const cursor = Buffer.from(JSON.stringify([key])).toString('base64url');
+        const answer = await api.call('GET', `${url}?cursor=${cursor}`);
+        assert.deepEqual([answer.status, answer.body.errors?.[0].code], [400, 'invalid_cursor'], String(key));
+      }
+    });
+
+    test('a tenant that is deleted while its rollout begins is not found', async (t) => {
+      const api = await open(t);
+      await held(api);
+      t.mock.method(api.app.context.publisher, 'publish', async () => {
+        await api.db.client.tenant.delete({ where: { tenant_id: 'acme' } });
+        return false;
+      });
+      const made = await api.call('POST', url, { body: {} });
+      assert.equal(made.status, 404, made.text);
+    });
+
     test('a rollback aborts a rollout that is under way, in its story; one that is to be held does not', async (t) => {
       const api = await open(t);
       const { runs } = await fleet(t, api.store, four);

@@ -21,6 +21,13 @@ const Params = TenantParams.extend({
     .describe('Id of a rollout; current: the one that is under way'),
 });
 
+/** What a page's cursor holds: when the last one of it was made, and its id. */
+const Key = z
+  .string()
+  .regex(/^\S+Z r-[0-9a-f]{16}$/)
+  .transform((text) => ({ at: new Date(text.split(' ')[0]!), rollout_id: text.split(' ')[1]! }))
+  .refine(({ at }) => !Number.isNaN(at.getTime()));
+
 function rolloutBody(row: RolloutRow): z.output<typeof Rollout> {
   const { on_no_traffic, ...halt_on } = rulesOf(row);
   const { rollout_id: id, tenant_id, version, stable_version, state, phase, bake_seconds, reason } = row;
@@ -146,14 +153,14 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
       async (request) => {
         const { tenant_id } = request.params;
         const { limit, cursor, version } = request.query;
-        const after = cursorKey(cursor, z.string())?.split(' ');
-        const at = after && new Date(after[0]!);
+        const after = cursorKey(cursor, Key);
+        const at = after?.at;
         const rows = await db.client.rollout.findMany({
           where: {
             tenant_id,
             ...(version === undefined ? {} : { version }),
             ...(at
-              ? { OR: [{ created_at: { lt: at } }, { created_at: at, rollout_id: { lt: after?.[1] ?? '' } }] }
+              ? { OR: [{ created_at: { lt: at } }, { created_at: at, rollout_id: { lt: after?.rollout_id ?? '' } }] }
               : {}),
           },
           orderBy: [{ created_at: 'desc' }, { rollout_id: 'desc' }],
