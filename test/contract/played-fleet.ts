@@ -1,7 +1,7 @@
 /** Workers that are only played: they do what the heads of the tenant acme say, at once. */
 import type { TestContext } from 'node:test';
 import { chosen } from '@arcus/control/chosen.ts';
-import { SCHEMA, type TenantStatus, type WorkerRecord } from '@arcus/control/release.ts';
+import { type HeadBody, SCHEMA, type TenantStatus, type WorkerRecord } from '@arcus/control/release.ts';
 import type { ConfigStore, WorkerLease } from '@arcus/control/store.ts';
 
 interface Played {
@@ -18,25 +18,26 @@ export async function fleet(t: TestContext, store: ConfigStore, ids: Record<stri
   const workers = new Map<string, Played>();
   const runs = new Map<string, number>();
   const stop = new AbortController();
-  for (const [id, labels] of Object.entries(ids)) {
+  const enter = async (id: string, labels: Record<string, string>) => {
     const times = { started_at: '2026-01-01T00:00:00Z', reported_at: '2026-01-01T00:00:00Z' };
     const record = { schema: SCHEMA, id, labels, host: 'h', pid: 1, software: '0', admin: 'a:1' } as const;
     const whole: WorkerRecord = { ...record, ...times, tenants: 0, refused: 0 };
     workers.set(id, { lease: await store.leaseWorker(whole, 5), record: whole, refuses: false, dead: false });
-  }
+  };
+  for (const [id, labels] of Object.entries(ids)) await enter(id, labels);
+  const act = async (id: string, worker: Played, head: HeadBody) => {
+    const version = chosen(head, worker.record)?.version;
+    const issues = [{ pointer: '/config/servers/0/listen', message: 'in use', code: 'address_in_use' }];
+    let status: TenantStatus | null = version === undefined ? null : { applied: version };
+    if (worker.refuses && version === 2) status = { applied: runs.get(id) ?? 0, refused: { version, issues } };
+    runs.set(id, status?.applied ?? 0);
+    await worker.lease.report(new Map([['acme', status]])).catch(() => {});
+  };
   const done = (async () => {
     for await (const event of store.watchHeads(stop.signal)) {
       const heads = event.type === 'list' ? [...event.heads.values()] : event.type === 'put' ? [event.head] : [];
       for (const head of heads.filter((one) => one.tenant === 'acme')) {
-        for (const [id, worker] of workers) {
-          if (worker.dead) continue;
-          const version = chosen(head, { id, labels: ids[id]! })?.version;
-          const issues = [{ pointer: '/config/servers/0/listen', message: 'in use', code: 'address_in_use' }];
-          let status: TenantStatus | null = version === undefined ? null : { applied: version };
-          if (worker.refuses && version === 2) status = { applied: runs.get(id) ?? 0, refused: { version, issues } };
-          runs.set(id, status?.applied ?? 0);
-          await worker.lease.report(new Map([['acme', status]])).catch(() => {});
-        }
+        for (const [id, worker] of workers) if (!worker.dead) await act(id, worker, head);
       }
     }
   })();
@@ -48,6 +49,11 @@ export async function fleet(t: TestContext, store: ConfigStore, ids: Record<stri
   return {
     workers,
     runs: () => Object.fromEntries([...runs].sort()),
+    /** One more comes, and does what the head says that is there. */
+    async join(id: string, labels: Record<string, string>) {
+      await enter(id, labels);
+      await act(id, workers.get(id)!, (await store.getHead('acme'))!.head);
+    },
     /** It says goodbye. */
     async leave(id: string) {
       const worker = workers.get(id)!;

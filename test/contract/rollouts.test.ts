@@ -1,6 +1,7 @@
 /** Rollouts on both databases: workers are played, so that each case is what it is at once. */
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import { RolloutEngine } from '@arcus/api/features/rollouts/engine.ts';
 import { type TestApi, type TestApiOptions, testApi } from '@arcus/api/testing.ts';
 import { latencyBounds } from '@arcus/gateway/stats.ts';
 import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
@@ -205,6 +206,102 @@ for (const [name, fresh] of Object.entries(databases)) {
           [made.id, 'aborted'],
         ],
       );
+    });
+
+    test('a worker that comes while it is watched answers for what it counts with the release, not for what was before', async (t) => {
+      const api = await open(t);
+      const { join } = await fleet(t, api.store, four);
+      await held(api);
+      const halt_on = { error_rate: 0.05 };
+      const made = await start(api, { labels: { canary: 'yes' }, bake_seconds: 600, halt_on });
+      const baseline = async () =>
+        (await api.db.client.rollout.findUnique({ where: { rollout_id: made.id } }))!.baseline as object | null;
+      await until(async () => (await baseline()) !== null);
+      await traffic('w-a', 50, 0, 10);
+      await traffic('w-b', 50, 0, 10);
+      await traffic('w-e', 1000, 900, 10);
+      await join('w-e', { canary: 'yes' });
+      await until(async () => 'w-e' in (await baseline())! || (await state(api, made.id)).state !== 'running');
+      const now = await state(api, made.id);
+      assert.equal(now.state, 'running', now.reason);
+      await traffic('w-e', 50, 40, 10);
+      assert.match((await ended(api, made.id, 'halted')).reason, /^40\.0 % of 100 requests failed/);
+    });
+
+    test('is watched while it is paused, by a hand or by itself: it goes no further, and is taken back all the same', async (t) => {
+      for (const byHand of [true, false]) {
+        const api = await open(t);
+        await fleet(t, api.store, four);
+        await held(api);
+        const halt_on = { error_rate: 0.05 };
+        const made = await start(api, { labels: { canary: 'yes' }, bake_seconds: 1, halt_on });
+        if (byHand) await api.call('POST', `${url}/current/pause`);
+        const paused = await ended(api, made.id, 'paused');
+        const row = () => api.db.client.rollout.findUnique({ where: { rollout_id: made.id } });
+        await until(async () => (await row())!.baseline !== null);
+        // A good while that is over hides nothing of what comes.
+        await traffic('w-a', 1000, 0, 10);
+        const { step_at } = (await row())!;
+        await until(async () => (await row())!.step_at > step_at);
+        await until(async () => Object.values((await row())!.baseline as object).some((one) => one.requests === 1000));
+        const now = await state(api, made.id);
+        assert.deepEqual([now.state, now.step, now.reason], ['paused', 1, paused.reason]);
+        await traffic('w-a', 40, 10, 10);
+        assert.match((await ended(api, made.id, 'halted')).reason, /25\.0 % of 40 requests failed/);
+        await until(async () => (await head(api)).rollout === undefined);
+      }
+    });
+
+    test('a worker that refuses the release while it is paused takes it back, too', async (t) => {
+      const api = await open(t);
+      const { workers, runs } = await fleet(t, api.store, four);
+      await held(api);
+      const made = await start(api, { labels: { canary: 'yes' }, steps: [100], bake_seconds: 0 });
+      await until(() => runs()['w-a'] === 2);
+      await api.call('POST', `${url}/current/pause`);
+      const issues = [{ pointer: '/x', message: 'no', code: 'no' }];
+      const status = { applied: 1, refused: { version: 2, issues } };
+      await workers.get('w-a')!.lease.report(new Map([['acme', status]]));
+      await ended(api, made.id, 'halted');
+    });
+
+    test('a Redis that hangs keeps nobody from being halted', async (t) => {
+      let asked = 0;
+      const hanging = {
+        pipeline: () => ({
+          hmget() {},
+          exec: () => {
+            asked++;
+            return new Promise((_, reject) => setTimeout(reject, 2_000, new Error('Command timed out')));
+          },
+        }),
+      } as unknown as Redis;
+      const api = await open(t, { redis: hanging });
+      const { workers } = await fleet(t, api.store, four);
+      const how = JSON.stringify({ labels: { canary: 'yes' }, bake_seconds: 3600, halt_on: { error_rate: 0.1 } });
+      const others = Array.from({ length: 12 }, (_, i) => `other-${i}`);
+      for (const tenant_id of others) {
+        await api.call('POST', '/tenants', { body: { tenant_id, tenant_name: tenant_id } });
+        const body = { name: 'no', type: 'dummy_deny' };
+        await api.call('POST', `/tenants/${tenant_id}/escapers?rollout=${encodeURIComponent(how)}`, { body });
+      }
+      const data = { phase: 'baking' as const, bake_until: new Date(Date.now() + 3_600_000), baseline: {} };
+      const { count } = await api.db.client.rollout.updateMany({ data });
+      assert.equal(count, others.length);
+      await held(api);
+      workers.get('w-a')!.refuses = true;
+      const began = performance.now();
+      const made = await start(api, JSON.parse(how));
+      await ended(api, made.id, 'halted');
+      assert.ok(performance.now() - began < 8_000, `halted after ${Math.round(performance.now() - began)} ms`);
+
+      await api.app.context.rollouts.close();
+      await api.db.client.rollout.updateMany({ data: { halt_on: { nack: true, on_no_traffic: 'pause' } } });
+      const engine = new RolloutEngine(api.app.context);
+      t.after(() => engine.close());
+      asked = 0;
+      await engine.turn();
+      assert.equal(asked, 0, 'who decides by no numbers waits for none');
     });
 
     test('one at a time: neither a second rollout nor a write comes in between', async (t) => {

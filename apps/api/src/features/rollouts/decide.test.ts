@@ -43,6 +43,14 @@ test('a worker that took the release and is lost is waited for, and then held ag
   assert.deepEqual(verdict, { do: 'halt', reason: 'a took release 2 and was lost' });
 });
 
+test('numbers halt also while a worker that came meanwhile has not answered yet', () => {
+  const bad = signal({ errors: 50, error_rate: 0.5 });
+  const workers = [worker('a', true, 2), worker('new', true, 1), worker('b', false, 1)];
+  const now = { ...base, workers, bakeOver: false, rules: { ...rules, error_rate: 0.1 } };
+  assert.equal(decide({ ...now, comparison: { rollout: signal({}), stable: signal({}) } }).do, 'wait');
+  assert.equal(decide({ ...now, comparison: { rollout: bad, stable: signal({}) } }).do, 'halt');
+});
+
 test('a step that takes nobody is passed over, but nothing is promoted that was never tried', () => {
   const workers = [worker('a', false, 1), worker('b', false, 1)];
   assert.equal(decide({ ...base, workers, phase: 'entering' }).do, 'step');
@@ -95,7 +103,9 @@ test('only what was counted since counts, also of a worker that started anew', (
     (id) => id === 'a',
   );
   assert.deepEqual([rollout.requests, rollout.errors], [100, 1]);
-  assert.deepEqual([stable.requests, stable.errors, stable.workers], [50, 4, 2]);
+  assert.deepEqual([stable.requests, stable.errors, stable.workers], [40, 4, 2], 'c counted before anybody looked');
+  const again = compare({ a: counts(1000, 900) }, { a: counts(30, 900) }, () => true);
+  assert.deepEqual([again.rollout.requests, again.rollout.errors], [30, 0], 'it has counted no error since');
 });
 
 test('what a rollout cannot show with a fleet is said beforehand', () => {

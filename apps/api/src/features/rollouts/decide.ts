@@ -62,6 +62,10 @@ export function decide(now: Situation): Verdict {
   for (const [id, ms] of lost) {
     if (ms >= LOST_MS) return { do: 'halt', reason: `${id} took release ${version} and was lost` };
   }
+  if (phase === 'baking' && comparison) {
+    const reason = breach(comparison, rules, bakeOver);
+    if (reason !== null) return { do: 'halt', reason, details: comparison };
+  }
   if (workers.length === 0) return { do: 'wait', for: 'no worker is alive that the tenant is placed on' };
   if (deserted_ms !== null) {
     const reason = `its workers left: none of those that took release ${version} in ${name} is there any more`;
@@ -80,14 +84,13 @@ export function decide(now: Situation): Verdict {
   if (phase === 'entering')
     return { do: 'bake', text: `${inside.length} of ${workers.length} workers run release ${version}` };
 
-  const asked = rules.error_rate !== undefined || rules.p99_ms !== undefined;
   const details = comparison ?? undefined;
-  if (comparison) {
-    const reason = breach(comparison, rules, bakeOver);
-    if (reason !== null) return { do: 'halt', reason, details: comparison };
-  }
   if (!bakeOver) return { do: 'wait', for: '' };
-  if (asked && (comparison === null || comparison.rollout.requests === 0) && rules.on_no_traffic === 'pause') {
+  if (
+    asksNumbers(rules) &&
+    (comparison === null || comparison.rollout.requests === 0) &&
+    rules.on_no_traffic === 'pause'
+  ) {
     const reason = comparison
       ? `no request went through release ${version} in ${name}: nothing can be said of it. Promote it, or resume to watch the step again`
       : `there are no numbers of ${name} (${now.blind}): nothing can be said of release ${version}`;
@@ -101,6 +104,9 @@ export function decide(now: Situation): Verdict {
         : describe(comparison);
   return { do: next, kind: 'baked', text: `${name}: ${said}`, ...(details && { details }) };
 }
+
+/** Do numbers decide? */
+export const asksNumbers = ({ error_rate, p99_ms }: Rules): boolean => error_rate !== undefined || p99_ms !== undefined;
 
 const names = (workers: readonly Worker[]): string => {
   const ids = workers.map((worker) => worker.id);

@@ -10,8 +10,8 @@ import type { Context } from '../../deps.ts';
 import { Problem } from '../../http/problem.ts';
 import { placementOf, subsetAt } from '../releases/head.ts';
 import { Moved } from '../releases/lock.ts';
-import { decide, partName, type Situation, type Verdict } from './decide.ts';
-import { compare, readFleet } from './signals.ts';
+import { asksNumbers, decide, partName, type Situation, type Verdict } from './decide.ts';
+import { compare, type FleetCounts, readFleet } from './signals.ts';
 import { baselineOf, itself, type Move, membersOf, move, type RolloutRow, rulesOf, stepsOf } from './store.ts';
 import { bakeMs, LEASE_MS, type Watch, Watches } from './watch.ts';
 
@@ -25,11 +25,17 @@ function blindness({ bake_seconds }: RolloutRow, hasRedis: boolean, counted: boo
   return counted ? 'they came too late' : 'Redis cannot be asked';
 }
 
+/** Who is paused goes no further, and is watched all the same: what must not go on serving is taken back. */
+const UNDER_WAY = { in: ['running', 'paused'] as RolloutRow['state'][] };
+
 /** Stands for all workers of a step, among ids of workers. */
 const NOBODY = '';
 
 /** A rollout that cannot be looked at so often in a row is given to people. */
 const TRIES = 5;
+
+/** Rollouts that are looked at side by side: one that waits for something must not keep another one from being halted. */
+const AT_ONCE = 8;
 
 /** Is it sure to be gone at some later look? */
 const passes = (error: unknown): boolean =>
@@ -46,6 +52,8 @@ export class RolloutEngine {
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
+  /** Redis did not answer in this turn: nobody waits for it again. */
+  #deaf = false;
 
   /** `clock`: ms, never set back. */
   constructor(context: Uses, clock: () => number = () => performance.now()) {
@@ -74,29 +82,41 @@ export class RolloutEngine {
     await this.#turn;
     const { db, now } = this.#context;
     await db.client.rollout
-      .updateMany({ where: { lease_owner: this.#owner, state: 'running' }, data: { lease_until: new Date(now()) } })
+      .updateMany({ where: { lease_owner: this.#owner, state: UNDER_WAY }, data: { lease_until: new Date(now()) } })
       .catch(() => {});
   }
 
-  /** One look at all rollouts that run. */
+  /** One look at all rollouts that are under way. */
   async turn(): Promise<void> {
-    const { db, log } = this.#context;
-    const rows = await db.client.rollout.findMany({ where: { state: 'running' }, orderBy: { created_at: 'asc' } });
+    const { db } = this.#context;
+    const rows = await db.client.rollout.findMany({ where: { state: UNDER_WAY }, orderBy: { created_at: 'asc' } });
     const ids = new Set(rows.map((row) => row.rollout_id));
     this.#watches.keep(ids);
     for (const id of this.#failures.keys()) if (!ids.has(id)) this.#failures.delete(id);
-    for (const row of rows) {
-      if (this.#closed) return;
-      try {
-        if (await this.#lease(row)) await this.#drive(row);
-        this.#failures.delete(row.rollout_id);
-      } catch (error) {
-        const { rollout_id, tenant_id } = row;
-        log.warn({ rollout: rollout_id, tenant: tenant_id, reason: (error as Error).message }, 'rollout waits');
-        const failures = passes(error) ? 0 : (this.#failures.get(rollout_id) ?? 0) + 1;
-        this.#failures.set(rollout_id, failures);
-        if (failures >= TRIES) await this.#giveUp(row, error as Error).catch(() => {});
+    this.#deaf = false;
+    const queue = rows.values();
+    const one = async () => {
+      for (const row of queue) {
+        if (this.#closed) return;
+        await this.#tend(row);
       }
+    };
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, rows.length) }, one));
+  }
+
+  async #tend(row: RolloutRow): Promise<void> {
+    const { rollout_id, tenant_id } = row;
+    try {
+      if (await this.#lease(row)) await this.#drive(row);
+      this.#failures.delete(rollout_id);
+    } catch (error) {
+      const failures = passes(error) ? 0 : (this.#failures.get(rollout_id) ?? 0) + 1;
+      this.#failures.set(rollout_id, failures);
+      // People know of it since it was given to them.
+      if (failures > TRIES && row.state === 'paused') return;
+      const reason = (error as Error).message;
+      this.#context.log.warn({ rollout: rollout_id, tenant: tenant_id, reason }, 'rollout waits');
+      if (failures >= TRIES) await this.#giveUp(row, error as Error).catch(() => {});
     }
   }
 
@@ -129,15 +149,12 @@ export class RolloutEngine {
   async #drive(row: RolloutRow): Promise<void> {
     const seen = await this.#look(row);
     if (!seen) return;
-    const { situation, members, counts, watch } = seen;
+    const { situation, members, counts, base, watch } = seen;
     const verdict = decide(situation);
-    const bakes = row.phase === 'baking' && row.baseline === null;
-    // Baking begins once all counters of before are in.
-    const settled = bakes && counts && watch.settled;
-    const made = this.#move(row, verdict, watch);
+    const made = row.state === 'paused' ? this.#whilePaused(row, verdict, counts) : this.#move(row, verdict, watch);
     const news = members.flat().length !== membersOf(row).flat().length;
-    if (!made && !settled && !news && !watch.until) return;
-    const baseline = settled && !made ? { baseline: counts as unknown as Prisma.InputJsonObject } : {};
+    if (!made && !base && !news && !watch.until) return;
+    const baseline = base && !made ? { baseline: base as unknown as Prisma.InputJsonObject } : {};
     const until = watch.until && !made ? { bake_until: watch.until } : {};
     await move(this.#context, row.tenant_id, row.rollout_id, itself, (now) =>
       // Somebody's hand was faster: look again.
@@ -180,34 +197,76 @@ export class RolloutEngine {
     const lost = this.#watches.gone(row, deserted ? [NOBODY] : missing);
     const deserted_ms = lost.get(NOBODY) ?? null;
     lost.delete(NOBODY);
+    const rules = rulesOf(row);
+    const baseline = baselineOf(row);
+    const bakeOver = phase === 'baking' && watch.left === 0;
+    const blind: Situation = {
+      ...{ version, phase, step: row.step, steps, rules, workers, lost, deserted_ms, bakeOver },
+      ...{ tried: all.size > 0, comparison: null, blind: '' },
+    };
+    // Numbers at the beginning are for all, later ones for who decides by them; who is to be halted waits for none.
+    const wanted = baseline ? asksNumbers(rules) || bakeOver : watch.settled;
     const counts =
-      phase === 'baking'
-        ? await readFleet(
-            redis,
+      phase === 'baking' && wanted && decide(blind).do !== 'halt'
+        ? await this.#counts(
             tenant_id,
             workers.map((worker) => worker.id),
           )
         : null;
-    const baseline = baselineOf(row);
     const situation: Situation = {
-      ...{ version, phase, step: row.step, steps, rules: rulesOf(row), workers, lost, deserted_ms },
-      tried: all.size > 0,
-      bakeOver: phase === 'baking' && watch.left === 0,
+      ...blind,
       comparison: baseline && counts ? compare(baseline, counts, (id) => inside.has(id)) : null,
       blind: blindness(row, redis !== null, counts !== null),
     };
-    return { situation, members, counts, watch };
+    return { situation, members, counts, watch, base: counts && this.#baseOf(row, situation, counts) };
+  }
+
+  /** Null: Redis cannot be asked. One that does not answer is waited for once in a turn. */
+  async #counts(tenant_id: string, workers: readonly string[]): Promise<FleetCounts | null> {
+    if (this.#deaf) return null;
+    const counts = await readFleet(this.#context.redis, tenant_id, workers);
+    if (counts === null) this.#deaf = true;
+    return counts;
+  }
+
+  /**
+   * What numbers are compared with, when that is to change: all counters of before are in, or a worker came meanwhile.
+   * What that one counted before it ran the release is not held against it.
+   */
+  #baseOf(row: RolloutRow, { version, workers }: Situation, counts: FleetCounts): FleetCounts | null {
+    const baseline = baselineOf(row);
+    if (baseline === null) return counts;
+    const came = workers.filter(
+      ({ id, inside, status }) => !baseline[id] && status && (!inside || status.applied === version),
+    );
+    const settled = this.#watches.settled(
+      row,
+      came.map((worker) => worker.id),
+    );
+    return settled.length === 0 ? null : { ...baseline, ...Object.fromEntries(settled.map((id) => [id, counts[id]!])) };
+  }
+
+  /** Of all that a verdict may mean: it is watched, window by window, and halted. */
+  #whilePaused(row: RolloutRow, verdict: Verdict, counts: FleetCounts | null): Move | null {
+    if (verdict.do === 'halt') return this.#move(row, verdict);
+    const now = this.#context.now();
+    const window = { bake_until: new Date(now + bakeMs(row)), step_at: new Date(now) };
+    if (verdict.do === 'bake') return { data: { phase: 'baking', baseline: Prisma.DbNull, ...window } };
+    const over = row.phase === 'baking' && verdict.do !== 'wait';
+    // What was good for hours must not hide what is bad now.
+    if (!over || !counts || !asksNumbers(rulesOf(row))) return null;
+    return { data: { baseline: counts as unknown as Prisma.InputJsonObject, ...window } };
   }
 
   /** What a verdict means for the rows; null: nothing. */
-  #move(row: RolloutRow, verdict: Verdict, watch: Watch): Move | null {
+  #move(row: RolloutRow, verdict: Verdict, watch?: Watch): Move | null {
     const now = this.#context.now();
     const at = new Date(now);
     const { version } = row;
     const steps = stepsOf(row);
     switch (verdict.do) {
       case 'wait': {
-        const waits = verdict.for !== '' && watch.ms >= PATIENCE_MS;
+        const waits = verdict.for !== '' && watch !== undefined && watch.ms >= PATIENCE_MS;
         if (!waits || !this.#watches.tells(row, verdict.for)) return null;
         return { data: { reason: verdict.for.slice(0, 1024) }, story: { kind: 'waiting', text: verdict.for } };
       }

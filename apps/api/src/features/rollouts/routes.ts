@@ -42,7 +42,7 @@ function rolloutBody(row: RolloutRow): z.output<typeof Rollout> {
 /** What a hand may do, in which states. */
 const actions = {
   pause: {
-    summary: 'Stay at this step until it is resumed',
+    summary: 'Stay at this step until it is resumed; what `halt_on` names takes it back all the same',
     from: ['running'],
     move: (): Move => ({
       data: { state: 'paused', reason: 'paused by hand' },

@@ -49,7 +49,10 @@ export async function readFleet(redis: Redis | null, tenant: string, workers: re
   }
 }
 
-/** What went through since `before`, apart for workers with the new release and with the stable one. */
+/**
+ * What went through since `before`, apart for workers with the new release and with the stable one. Of a worker that
+ * `before` does not know nothing is: nobody can tell under which release it counted.
+ */
 export function compare(before: FleetCounts, now: FleetCounts, isNew: (worker: string) => boolean): Comparison {
   const ids = Object.keys(now);
   return {
@@ -62,18 +65,23 @@ export function compare(before: FleetCounts, now: FleetCounts, isNew: (worker: s
   };
 }
 
+/**
+ * A counter that went back is one of a worker that started anew. Each by itself: what such a worker has not counted yet
+ * stands in Redis as it was.
+ */
+const since = (before: number, now: number): number => (now >= before ? now - before : now);
+
 function signalOf(before: FleetCounts, now: FleetCounts, ids: readonly string[]): Signal {
   let requests = 0;
   let errors = 0;
   const latency: number[] = buckets.map(() => 0);
   for (const id of ids) {
     const last = now[id]!;
-    const first = before[id];
-    // Counters that went back are those of a worker that started anew.
-    const base = first && first.requests <= last.requests ? first : undefined;
-    requests += last.requests - (base?.requests ?? 0);
-    errors += last.errors - (base?.errors ?? 0);
-    for (const [i, n] of last.latency.entries()) latency[i]! += n - (base?.latency[i] ?? 0);
+    const base = before[id];
+    if (!base) continue;
+    requests += since(base.requests, last.requests);
+    errors += since(base.errors, last.errors);
+    for (const [i, n] of last.latency.entries()) latency[i]! += since(base.latency[i] ?? 0, n);
   }
   const observed = latency.reduce((a, b) => a + b, 0);
   return {

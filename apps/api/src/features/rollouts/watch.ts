@@ -34,6 +34,8 @@ interface Kept {
   left: number;
   /** Workers that are gone, and since when; `''`: all of the step. */
   readonly gone: Map<string, number>;
+  /** Workers that came while it was watched, and since when they run what they should. */
+  readonly joined: Map<string, number>;
   told: string;
 }
 
@@ -69,6 +71,15 @@ export class Watches {
     return new Map([...gone].map(([id, since]) => [id, now - since]));
   }
 
+  /** Which of these, that came while it was watched and run what they should, do so for long enough to be counted? */
+  settled({ rollout_id }: RolloutRow, ids: readonly string[]): string[] {
+    const now = this.#clock();
+    const joined = this.#kept.get(rollout_id)?.joined ?? new Map<string, number>();
+    for (const id of joined.keys()) if (!ids.includes(id)) joined.delete(id);
+    for (const id of ids) if (!joined.has(id)) joined.set(id, now);
+    return ids.filter((id) => now - joined.get(id)! >= SETTLE_MS);
+  }
+
   /** Is this what it said last? Then it is said no more. */
   tells({ rollout_id }: RolloutRow, text: string): boolean {
     const kept = this.#kept.get(rollout_id);
@@ -81,8 +92,8 @@ export class Watches {
     const phase = `${row.step} ${row.phase} ${row.step_at.getTime()}`;
     const before = this.#kept.get(row.rollout_id);
     if (before?.phase === phase) return before;
-    const { gone = new Map<string, number>(), told = '' } = before ?? {};
-    const kept = { phase, since: this.#clock(), left: leftOf(row), gone, told };
+    const { gone = new Map<string, number>(), joined = new Map<string, number>(), told = '' } = before ?? {};
+    const kept = { phase, since: this.#clock(), left: leftOf(row), gone, joined, told };
     this.#kept.set(row.rollout_id, kept);
     return kept;
   }
