@@ -104,16 +104,18 @@ export class Changes {
     const moved = edit.placement !== undefined && canonical(edit.placement) !== canonical(before.row.placement);
     const sameOwn = !moved && canonical(edit.metadata ?? before.row.metadata) === canonical(before.row.metadata);
     const nothing = { before, rows: noRows, release: null, moved: false, below: null };
-    const releases = !unchanged || before.release === null || request.force === true;
+    const releases = !unchanged || before.release === null || request.force === true || edit.brake !== undefined;
     const promotes = !releases && !request.dryRun && request.publish === 'now' && isHeld(before);
     if (!releases && !promotes && !moved && !request.dryRun) demandServed(request, before);
-    if (unchanged && sameOwn && !request.create && !request.force && !promotes) {
+    if (unchanged && sameOwn && !request.create && !request.force && !edit.brake && !promotes) {
       const state = request.dryRun ? before : await commitUnchanged(this.#deps.db, request, before, at);
       return { ...nothing, state };
     }
 
     const brake = releases && !request.dryRun ? edit.brake : undefined;
-    if (brake !== undefined) request = { ...request, publish: 'hold', takesOver: brake };
+    const beneath = brake !== undefined && isHeld(before);
+    if (beneath) request = { ...request, publish: 'hold', takesOver: brake };
+    else if (brake !== undefined) request = { ...request, publish: 'now' };
     else if (promotes || (moved && !request.dryRun && before.row.rollout_id !== null)) demandFree(request, before);
     if (promotes) request = { ...request, also: promoting(request, before) };
     let graph: Graph | null = before.graph;
@@ -123,7 +125,7 @@ export class Changes {
       if (releases) {
         if (!request.dryRun && brake === undefined) demandFree(request, before);
         graph = await this.#compile(document, before, refuse);
-        if (brake !== undefined) below = await releaseBelow(this.#deps.db, request, before, document.tenant, at);
+        if (beneath) below = await releaseBelow(this.#deps.db, request, before, document.tenant, at);
         made = await makeRelease(request, before, document, at, before.row.version + (below ? 2 : 1));
       }
       if (request.dryRun) {

@@ -81,3 +81,49 @@ test('wait=acked is refused for what stays held: no worker will answer', async (
   assert.equal((await push(api, '?publish=now&wait=acked&timeout=50ms')).status, 504, 'this one is waited for');
   assert.equal(await served(api), 2);
 });
+
+const put = (api: TestApi, query: string, status: string) =>
+  api.call('PUT', `${base}${query}`, { body: { tenant_name: 'acme', status }, match: '*' });
+/** The status that workers are told, by the release that is served. */
+const servedStatus = async (api: TestApi) =>
+  (await api.call('GET', `${base}/releases/${await served(api)}/document`)).body.tenant.status;
+
+test('a suspension is served at once, also with publish=hold and while a release is held or rolled out', async (t) => {
+  const api = await setUp(t);
+  const held = await put(api, '?publish=hold', 'suspended');
+  assert.deepEqual(
+    [held.status, held.headers['arcus-release-state'], held.headers['arcus-release']],
+    [200, 'published', '3'],
+  );
+  assert.deepEqual([await served(api), await servedStatus(api)], [3, 'suspended']);
+  const open = await put(api, '?publish=hold', 'active');
+  assert.equal(open.headers['arcus-release-state'], 'held', 'what lets traffic through can wait');
+  assert.equal(await servedStatus(api), 'suspended');
+  const now = await put(api, '', 'active');
+  assert.deepEqual(
+    [now.status, now.headers['arcus-release-state'], await servedStatus(api)],
+    [200, 'published', 'active'],
+  );
+  await api.call('POST', `${base}/rollouts`, { body: { percent: 5, bake_seconds: 600 } });
+  assert.equal((await put(api, '?publish=hold', 'inactive')).headers['arcus-release-state'], 'published');
+  assert.equal(await servedStatus(api), 'inactive');
+  assert.equal((await api.call('GET', `${base}/rollouts`)).body.items[0].state, 'aborted');
+});
+
+test('a suspension with publish=hold is published when nothing is held, and leaves nothing held', async (t) => {
+  const api = await setUp(t);
+  await push(api, '?publish=now');
+  assert.equal((await put(api, '?publish=hold', 'suspended')).headers['arcus-release-state'], 'published');
+  assert.deepEqual([await served(api), await servedStatus(api)], [3, 'suspended']);
+  assert.equal((await api.call('GET', `${base}`)).body.version, 3);
+});
+
+test('a status that is held is served when it is put again without hold, though the tenant has it already', async (t) => {
+  const api = await setUp(t);
+  await put(api, '?publish=now', 'suspended');
+  await put(api, '?publish=hold', 'active');
+  const tenant = await api.call('GET', base);
+  assert.deepEqual([tenant.body.status, await servedStatus(api)], ['active', 'suspended']);
+  const again = await put(api, '', 'active');
+  assert.deepEqual([again.headers['arcus-release-state'], await servedStatus(api)], ['published', 'active']);
+});

@@ -36,7 +36,7 @@ export interface Edit {
   locate?(pointer: string): string;
   /**
    * The tenant's own fields go out at once although a release is held or rolled out, and why: in a release of what is
-   * stable, below the one that stays held. A rollout is aborted with it.
+   * stable, below the one that stays held. A rollout is aborted with it. Whatever `publish` says.
    */
   brake?: string | undefined;
 }

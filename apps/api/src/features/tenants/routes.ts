@@ -13,6 +13,7 @@ import { notFound, Problem } from '../../http/problem.ts';
 import { Line } from '../../http/text.ts';
 import { DOCUMENT_LIMIT, finish, originOf, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
+import { readRelease } from '../releases/history.ts';
 import type { TenantRow } from '../releases/state.ts';
 import { deleteTenant } from './delete.ts';
 
@@ -91,10 +92,20 @@ export function tenantBody(row: TenantRow): z.output<typeof Tenant> {
   };
 }
 
-/** A change of status waits for nobody's decision about a held release, unless it is to be held with it. */
-function brakeOf(publish: 'now' | 'hold' | undefined, status: TenantRow['status'], row: TenantRow): string | undefined {
-  const waits = row.version !== row.stable_version && row.status !== status;
-  return waits && publish === undefined ? `the tenant is ${status} now; all workers run the stable release` : undefined;
+/**
+ * A change of status waits for nobody's decision about a held release: what counts is how the tenant is served. It can be
+ * held only when it lets traffic through: whoever stops a tenant is told that it is stopped.
+ */
+async function brakeOf(
+  db: Context['db'],
+  publish: 'now' | 'hold' | undefined,
+  status: TenantRow['status'],
+  { tenant_id, version, stable_version, ...row }: TenantRow,
+): Promise<string | undefined> {
+  const held = version !== stable_version;
+  if (publish === 'hold' ? status === 'active' : publish === 'now' || !held) return undefined;
+  const served = held ? (await readRelease(db, tenant_id, stable_version)).document.tenant.status : row.status;
+  return served === status ? undefined : `the tenant is ${status} now; all workers run the stable release`;
 }
 
 /** `_global` is no tenant that could be made, changed or deleted; its config has routes of its own. */
@@ -198,8 +209,9 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'Change a tenant’s own fields',
           description:
             'A change of `status` is served at once, also while a release is held or rolled out: without ?publish= it ' +
-            'goes out with the stable config, what is held stays held, and a rollout is aborted. A new placement is ' +
-            'taken at once, whatever ?publish= says: it is no part of a release.',
+            'goes out with the stable config, what is held stays held, and a rollout is aborted. A tenant that is stopped ' +
+            '(inactive or suspended) is so even with ?publish=hold, with all its own fields. A new placement is taken at ' +
+            'once, whatever ?publish= says: it is no part of a release.',
           params: TenantParams,
           querystring: WriteQuery,
           body: TenantUpdate,
@@ -215,7 +227,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
           tenant_id,
           action: 'tenant.put',
           target: tenant_id,
-          edit: (state) => {
+          edit: async (state) => {
             demand(preconditionOf(request), state.row.revision);
             return {
               tenant: { tenant_id, tenant_name, status, resource_limits },
@@ -223,7 +235,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
               placement,
               entries: entriesOf(state.document.config),
               faults: [],
-              brake: brakeOf(request.query.publish, status, state.row),
+              brake: await brakeOf(db, request.query.publish, status, state.row),
             };
           },
         });
