@@ -59,3 +59,12 @@ test('a push that waited does not end well while the release is held', async (t)
   assert.deepEqual([waited.code, (await arcus(t, answers, 'push', 'acme', name)).code], [1, 0]);
   assert.match(waited.stdout, /release 2 is held/);
 });
+
+test('a rebase counts its changes in words that fit', async (t) => {
+  const rebased = async (changes: number) => {
+    const answers = { 'POST /tenants/acme/drafts/d/rebase': { base_version: 4, changes } };
+    return (await arcus(t, answers, 'draft', 'rebase', 'acme', 'd')).stdout;
+  };
+  assert.equal(await rebased(1), 'acme: draft d is one of release 4, with 1 change\n');
+  assert.equal(await rebased(2), 'acme: draft d is one of release 4, with 2 changes\n');
+});

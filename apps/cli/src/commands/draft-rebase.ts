@@ -17,7 +17,10 @@ export const draftRebase = defineCommand({
     const request = { method: 'POST', body: JSON.stringify({ prefer: values.prefer }) };
     const { body } = await ask(connect(), draftPath(tenant, draft, 'rebase'), request);
     if (out.json) out.data(body);
-    else out.say(`${tenant}: draft ${draft} is one of release ${body.base_version}, with ${body.changes} changes`);
+    else {
+      const changes = body.changes === 1 ? '1 change' : `${body.changes} changes`;
+      out.say(`${tenant}: draft ${draft} is one of release ${body.base_version}, with ${changes}`);
+    }
     return OK;
   },
 });
