@@ -44,7 +44,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
     // Whoever asks for this may have seen a worker refuse what lies in the store.
     await publisher.mend(tenant_id);
     const changed = await changes.apply({
-      ...originOf(request, { message: query.message || 'reload' }),
+      ...originOf(request, { ...query, message: query.message || 'reload' }),
       tenant_id,
       action: 'config.reload',
       target: 'config',
