@@ -127,3 +127,31 @@ test('a status that is held is served when it is put again without hold, though 
   const again = await put(api, '', 'active');
   assert.deepEqual([again.headers['arcus-release-state'], await servedStatus(api)], ['published', 'active']);
 });
+
+test('reload does with what is held what publish says', async (t) => {
+  const api = await setUp(t);
+  assert.equal((await api.call('POST', `${base}/reload`)).status, 409);
+  const held = await api.call('POST', `${base}/reload?publish=hold`);
+  assert.deepEqual([held.status, held.body.state, held.body.version, await served(api)], [200, 'held', 3, 1]);
+  const now = await api.call('POST', `${base}/reload?publish=now`);
+  assert.deepEqual([now.status, now.body.state, now.body.version, await served(api)], [200, 'published', 4, 4]);
+});
+
+test('a rollback to what is served makes no release, unless it takes back what is held', async (t) => {
+  const api = await setUp(t);
+  const back = (version: number) => api.call('POST', `${base}/rollback`, { body: { version } });
+  const rid = await back(1);
+  assert.deepEqual([rid.body.version, rid.body.changed, rid.body.state, await served(api)], [3, true, 'published', 3]);
+  for (const version of [3, 1]) {
+    const { status, body } = await back(version);
+    assert.deepEqual([status, body.version, body.changed, body.state], [200, 3, false, 'published'], `to ${version}`);
+  }
+  await push(api, '?publish=hold');
+  const out = await back(4);
+  assert.deepEqual(
+    [out.body.version, out.body.changed, await served(api)],
+    [4, false, 4],
+    'the held one is served now',
+  );
+  assert.deepEqual(await states(api), ['published', 'published', 'superseded', 'published']);
+});

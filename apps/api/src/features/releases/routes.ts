@@ -220,6 +220,8 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
           tags: ['releases'],
           summary: 'Make a new release with the config of an old one',
           description:
+            'None is made (`changed` is false) when the newest release has that config already; one that is held is ' +
+            'published then. ' +
             'The tenant’s own fields (status, limits) stay as they are. The config is checked again: 422 when it has ' +
             'faults today, such as an address that another tenant listens on now. A rollout that is under way is aborted ' +
             'with it, unless the new release is to be held (?publish=hold): then it is refused.',
@@ -250,7 +252,6 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
           takesOver: `rolled back to release ${version}`,
           // Going back publishes what it goes back to, whatever is held.
           publish: request.query.publish ?? 'now',
-          force: true,
           edit: (state) => ({ tenant: state.document.tenant, ...parsed }),
         });
         return finish(context, request, reply, request.query, changed);
