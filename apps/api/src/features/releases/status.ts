@@ -137,8 +137,8 @@ const SOON = 10;
 const LATER = 100;
 
 /**
- * Waits until every worker has answered for the version it is `wanted` to run, at most `timeoutMs`. Answers what is
- * known then: look at the summary. Ends early when `signal` says that nobody listens any more.
+ * Waits until every live worker has answered for the version it is `wanted` to run, at most `timeoutMs`: one that is lost
+ * will not. Answers what is known then: look at the summary. Ends early when `signal` says that nobody listens any more.
  */
 export async function waitForAnswers(
   asked: Asked,
@@ -150,8 +150,8 @@ export async function waitForAnswers(
   const start = performance.now();
   for (;;) {
     const answers = await answersOf(asked, tenant_id, wanted, true);
-    const { workers, applied, refused, lost } = answers.summary;
-    if (workers > 0 && lost === 0 && applied + refused === workers) return answers;
+    const { workers, applied, refused } = answers.summary;
+    if (workers > 0 && applied + refused === workers) return answers;
     const passed = performance.now() - start;
     if (passed >= timeoutMs || signal.aborted) return answers;
     const pause = Math.min(passed < 1000 ? SOON : LATER, timeoutMs - passed);

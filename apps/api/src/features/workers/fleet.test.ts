@@ -180,3 +180,15 @@ test('a worker outside of a tenant’s placement is not waited for', async (t) =
     ['w1'],
   );
 });
+
+test('a release that only a lost worker is missing for is told of at once, whatever the timeout', async (t) => {
+  const { api, worker } = await setUp(t);
+  const [one, two] = [await worker('w1'), await worker('w2')];
+  await api.call('GET', '/workers');
+  await two.die();
+  await one.say({ applied: 99 });
+  const started = performance.now();
+  const { status, body } = await api.call('POST', '/tenants/acme/reload?wait=acked&timeout=60s');
+  assert.ok(performance.now() - started < 20_000);
+  assert.deepEqual([status, body.detail, body.summary.applied], [504, 'lost: w2', 1]);
+});
