@@ -21,20 +21,30 @@ export const Duration = z
   .transform((text) => Number.parseInt(text, 10) * units[text.replace(/^\d+/, '') as keyof typeof units])
   .refine((ms) => ms <= 600_000, 'must be at most 10m');
 
-/** Query of every write that makes a release. */
-export const WriteQuery = z.strictObject({
-  message: Message.default('').describe('Why, for the history of releases'),
-  wait: z.literal('acked').optional().describe('Answer when every live worker has answered for the release'),
-  timeout: Duration.default(30_000).describe('How long to wait at most, such as 500ms, 30s, 2m'),
-  publish: z
-    .enum(['now', 'hold'])
-    .optional()
-    .describe(
-      'hold: store the release and go on serving the one before, until it is rolled out or published; ' +
-        'now: publish what was held with it, also when nothing else is new. Default: now, but refused (409) while a ' +
-        'release is held',
-    ),
-});
+/** So long is waited when nobody says how long, ms. */
+const WAIT_MS = 30_000;
+
+/** Query of every write that makes a release; more is added by `safeExtend`, which keeps the check. */
+export const WriteQuery = z
+  .strictObject({
+    message: Message.default('').describe('Why, for the history of releases'),
+    wait: z.literal('acked').optional().describe('Answer when every live worker has answered for the release'),
+    timeout: Duration.optional().describe('With wait: how long at most, such as 500ms, 30s, 2m; default 30s'),
+    publish: z
+      .enum(['now', 'hold'])
+      .optional()
+      .describe(
+        'hold: store the release and go on serving the one before, until it is rolled out or published; ' +
+          'now: publish what was held with it, also when nothing else is new. Default: now, but refused (409) while a ' +
+          'release is held',
+      ),
+  })
+  .superRefine(({ wait, timeout, publish }, context) => {
+    const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (timeout !== undefined && wait === undefined) fault('timeout', 'says how long to wait: it needs wait=acked');
+    if (publish === 'hold' && wait !== undefined)
+      fault('wait', 'cannot be with publish=hold: no worker gets what is held');
+  });
 export type WriteQuery = z.output<typeof WriteQuery>;
 
 /** What became of a write. */
@@ -99,7 +109,8 @@ export async function finish(
   reply.header('arcus-release', String(version));
   reply.header('arcus-release-state', result.state);
   if (query.wait !== 'acked' || version === 0 || held) return result;
-  const answered = await acknowledged(context, request, changed.state.row, version, query.timeout, live);
+  const timeout = query.timeout ?? WAIT_MS;
+  const answered = await acknowledged(context, request, changed.state.row, version, timeout, live);
   reply.header('arcus-release-state', 'acked');
   return { ...result, state: 'acked', ...answered };
 }
@@ -152,7 +163,9 @@ async function acknowledged(
     ...(summary.silent + summary.lagging > 0 ? [names('no answer from', workers, 'silent', 'lagging')] : []),
     ...(summary.lost > 0 ? [names('lost:', workers, 'lost')] : []),
   ];
-  throw new Problem('release_unacknowledged', `Within ${timeout} ms: ${missing.join('; ')}`, { extra });
+  // For one that is lost it was not waited.
+  const inTime = summary.applied === summary.workers && summary.workers > 0 ? '' : `Within ${timeout} ms: `;
+  throw new Problem('release_unacknowledged', `${inTime}${missing.join('; ')}`, { extra });
 }
 
 const names = (what: string, workers: readonly WorkerState[], ...states: WorkerState['state'][]): string =>

@@ -51,7 +51,7 @@ const DraftWithChanges = Draft.extend({
 }).meta({ id: 'DraftWithChanges' });
 
 const Scopes = z.array(z.enum(draftFamilies)).min(1).optional().describe('Only these families; all if absent');
-const ApplyQuery = WriteQuery.extend({ rollout: RolloutOnPublish });
+const ApplyQuery = WriteQuery.safeExtend({ rollout: RolloutOnPublish });
 const DraftApply = z.strictObject({ scopes: Scopes, message: Message.optional() }).meta({ id: 'DraftApply' });
 const DraftValidate = z.strictObject({ scopes: Scopes }).meta({ id: 'DraftValidate' });
 const DraftRebase = z

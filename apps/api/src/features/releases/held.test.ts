@@ -155,3 +155,20 @@ test('a rollback to what is served makes no release, unless it takes back what i
   );
   assert.deepEqual(await states(api), ['published', 'published', 'superseded', 'published']);
 });
+
+test('a query that contradicts itself is refused, and names the field', async (t) => {
+  const api = await setUp(t);
+  const rollout = encodeURIComponent(JSON.stringify({ percent: 5 }));
+  for (const [query, at] of [
+    ['?timeout=5s', 'timeout'],
+    ['?dry_run=true&timeout=5s', 'timeout'],
+    [`?rollout=${rollout}&timeout=5s`, 'timeout'],
+    ['?publish=hold&wait=acked', 'wait'],
+  ] as const) {
+    const { status, body } = await push(api, query);
+    assert.deepEqual([status, body.errors?.[0].pointer], [400, `/query/${at}`], query);
+  }
+  const back = await api.call('POST', `${base}/rollback?timeout=5s`, { body: { version: 1 } });
+  assert.equal(back.status, 400);
+  assert.equal(back.body.errors[0].pointer, '/query/timeout');
+});

@@ -226,7 +226,7 @@ export function releaseRoutes(context: Context): FastifyPluginAsyncZod {
             'faults today, such as an address that another tenant listens on now. A rollout that is under way is aborted ' +
             'with it, unless the new release is to be held (?publish=hold): then it is refused.',
           params: TenantParams,
-          querystring: WriteQuery.extend({
+          querystring: WriteQuery.safeExtend({
             publish: WriteQuery.shape.publish.describe(
               'hold: store the release and go on serving the one before; default: now, whatever is held or rolled out',
             ),

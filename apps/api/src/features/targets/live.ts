@@ -13,7 +13,7 @@ import { begun, heldFor, rolloutOf } from '../rollouts/start.ts';
 import type { Tags, Target, TargetParams } from './target.ts';
 
 /** The shared config goes out at once: there is no rollout of it. */
-const LiveQuery = WriteQuery.extend({ rollout: RolloutOnPublish });
+const LiveQuery = WriteQuery.safeExtend({ rollout: RolloutOnPublish });
 const dry_run = z.enum(['true', 'false']).default('false').describe('Check everything, store nothing');
 
 const DocumentResult = ReleaseResult.extend({
@@ -46,7 +46,7 @@ function makeTarget(
     path,
     params: TenantParams,
     query,
-    documentQuery: query.extend({ dry_run }),
+    documentQuery: query.safeExtend({ dry_run }),
     result: DocumentResult,
 
     async objects({ tenant_id }, family, { after, take, type }) {
