@@ -117,6 +117,40 @@ for (const [name, fresh] of Object.entries(databases)) {
       }
     });
 
+    test('wait=acked of a move waits for the workers that it enters, and says when there are none', async (t) => {
+      const api = await open(t);
+      const { runs, workers } = await fleet(t, api.store, sites);
+      await api.call('POST', '/tenants', { body: { tenant_id: 'acme', ...tenant, placement: { site: 'a' } } });
+      await until(() => runs().a1 === 1 && runs().a2 === 1);
+      const wait = (site: string, timeout: string) =>
+        api.call('PUT', `/tenants/acme?wait=acked&timeout=${timeout}`, {
+          match: '*',
+          body: { ...tenant, placement: { site } },
+        });
+      for (const time of ['first', 'again']) {
+        const nowhere = await wait('nowhere', '100ms');
+        assert.equal(nowhere.status, 504, `${time}: ${nowhere.text}`);
+        assert.match(
+          nowhere.body.detail,
+          /no worker is alive that has the labels site=nowhere: the tenant stays where/,
+        );
+      }
+      const status = (await api.call('GET', '/tenants/acme/config/status')).body;
+      assert.deepEqual(status.moving.leaving, [{ site: 'a' }]);
+
+      // Also while a release is held: what moves is what is served.
+      await api.call('POST', '/tenants/acme/escapers?publish=hold', { body: { name: 'no', type: 'dummy_deny' } });
+      workers.get('b2')!.dead = true;
+      const silent = await wait('b', '200ms');
+      assert.deepEqual([silent.status, silent.body.release], [504, 1], silent.text);
+      assert.match(silent.body.detail, /no answer from b2$/);
+      await workers.get('b2')!.lease.report(new Map([['acme', { applied: 1 }]]));
+      const arrived = await wait('b', '10s');
+      assert.deepEqual([arrived.status, arrived.headers['arcus-release-state']], [200, 'acked'], arrived.text);
+      await api.app.context.mover.turn();
+      assert.equal((await api.call('GET', '/tenants/acme/config/status')).body.moving, null);
+    });
+
     test('from some workers to all and back, and a change of mind on the way', async (t) => {
       const api = await open(t);
       const { runs } = await fleet(t, api.store, sites);

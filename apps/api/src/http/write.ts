@@ -1,13 +1,10 @@
 /** What all writes of a tenant's config have in common at the HTTP edge. */
-import { StoreUnavailable } from '@arcus/control/store.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Context } from '../deps.ts';
-import { placementOf } from '../features/releases/head.ts';
 import type { Changed, Origin } from '../features/releases/request.ts';
-import type { TenantRow } from '../features/releases/state.ts';
-import { type Answers, everywhere, Summary, WorkerState, waitForAnswers } from '../features/releases/status.ts';
-import { Problem } from './problem.ts';
+import { Summary, WorkerState } from '../features/releases/status.ts';
+import { acknowledged } from './acknowledged.ts';
 import { Message } from './text.ts';
 
 /** Bytes of a whole config document: lists of users and rules are long. */
@@ -28,7 +25,12 @@ const WAIT_MS = 30_000;
 export const WriteQuery = z
   .strictObject({
     message: Message.default('').describe('Why, for the history of releases'),
-    wait: z.literal('acked').optional().describe('Answer when every live worker has answered for the release'),
+    wait: z
+      .literal('acked')
+      .optional()
+      .describe(
+        'Answer when every live worker has answered for the release; of a new placement: every worker that is to take the tenant over',
+      ),
     timeout: Duration.optional().describe('With wait: how long at most, such as 500ms, 30s, 2m; default 30s'),
     publish: z
       .enum(['now', 'hold'])
@@ -89,17 +91,13 @@ export async function finish(
   query: WriteQuery,
   changed: Changed,
 ): Promise<ReleaseResult> {
-  const { tenant_id, stable_version } = changed.state.row;
+  const { row } = changed.state;
+  const { tenant_id, stable_version } = row;
   const { release, below } = changed;
-  const version = below ?? changed.state.row.version;
+  // What moves without a release is what is served, whatever is held.
+  const version = below ?? (changed.enters && !release ? stable_version : row.version);
   const held = version !== stable_version;
-  const moved = (changed.moved && !release?.head) || below !== null;
-  const out = moved ? await context.publisher.publish(tenant_id) : null;
-  const live =
-    !held &&
-    (release?.head
-      ? await context.publisher.publish(tenant_id, { ...release, head: release.head })
-      : (out ?? (await isLive(context, tenant_id, version))));
+  const live = await goOut(context, changed, version);
   const result: ReleaseResult = {
     tenant_id,
     version,
@@ -110,9 +108,20 @@ export async function finish(
   reply.header('arcus-release-state', result.state);
   if (query.wait !== 'acked' || version === 0 || held) return result;
   const timeout = query.timeout ?? WAIT_MS;
-  const answered = await acknowledged(context, request, changed.state.row, version, timeout, live);
+  const answered = await acknowledged(context, request, { row, version, enters: changed.enters, timeout, live });
   reply.header('arcus-release-state', 'acked');
   return { ...result, state: 'acked', ...answered };
+}
+
+/** Brings the tenant's head to the store; answers whether that names `version` now. */
+async function goOut(context: Context, changed: Changed, version: number): Promise<boolean> {
+  const { publisher } = context;
+  const { state, release, moved, below } = changed;
+  const { tenant_id, stable_version } = state.row;
+  const out = (moved && !release?.head) || below !== null ? await publisher.publish(tenant_id) : null;
+  if (version !== stable_version) return false;
+  if (release?.head) return publisher.publish(tenant_id, { ...release, head: release.head });
+  return out ?? isLive(context, tenant_id, version);
 }
 
 /** Nothing new was made: is the newest release out already? */
@@ -121,55 +130,3 @@ async function isLive({ db, publisher }: Context, tenant_id: string, version: nu
   const row = await db.client.release.findUnique({ where, select: { state: true } });
   return row?.state !== 'pending' || publisher.publish(tenant_id);
 }
-
-async function acknowledged(
-  context: Context,
-  request: FastifyRequest,
-  row: TenantRow,
-  version: number,
-  timeout: number,
-  live: boolean,
-): Promise<Answers> {
-  const { tenant_id } = row;
-  const gone = new AbortController();
-  const onClose = () => gone.abort();
-  request.raw.socket?.once('close', onClose);
-  let answers: Answers;
-  try {
-    const wanted = everywhere(version, placementOf(row));
-    answers = await waitForAnswers(context, tenant_id, wanted, timeout, gone.signal);
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error;
-    const extra = { release: version, state: live ? 'published' : 'pending' };
-    throw new Problem('release_unacknowledged', 'The config store is away: nobody can tell who runs the release', {
-      extra,
-    });
-  } finally {
-    request.raw.socket?.off('close', onClose);
-  }
-  const { summary, workers } = answers;
-  if (summary.converged) return answers;
-  const extra = { release: version, state: live ? 'published' : 'pending', summary, workers };
-  const faults = workers.flatMap((w) =>
-    w.state === 'refused'
-      ? (w.refused?.issues ?? []).map((issue) => ({ ...issue, message: `${w.worker}: ${issue.message}` }))
-      : [],
-  );
-  if (summary.refused > 0) {
-    throw new Problem('release_refused', names('refused by', workers, 'refused'), { extra, faults });
-  }
-  const missing = [
-    ...(summary.workers === 0 ? ['no worker is alive'] : []),
-    ...(summary.silent + summary.lagging > 0 ? [names('no answer from', workers, 'silent', 'lagging')] : []),
-    ...(summary.lost > 0 ? [names('lost:', workers, 'lost')] : []),
-  ];
-  // For one that is lost it was not waited.
-  const inTime = summary.applied === summary.workers && summary.workers > 0 ? '' : `Within ${timeout} ms: `;
-  throw new Problem('release_unacknowledged', `${inTime}${missing.join('; ')}`, { extra });
-}
-
-const names = (what: string, workers: readonly WorkerState[], ...states: WorkerState['state'][]): string =>
-  `${what} ${workers
-    .filter((worker) => states.includes(worker.state))
-    .map((worker) => worker.worker)
-    .join(', ')}`;

@@ -12,6 +12,7 @@ import { placementOf, wantedHead } from '../releases/head.ts';
 import type { TenantState } from '../releases/state.ts';
 import { type Answers, answersOf, everywhere, Summary, WorkerState } from '../releases/status.ts';
 import { globalTarget, liveTarget } from '../targets/live.ts';
+import { Moving, movingOf } from '../tenants/moving.ts';
 import { documentRoutes } from './document.ts';
 
 const ReleaseState = z.enum(['none', 'published', 'pending', 'held']);
@@ -25,6 +26,7 @@ const ConfigStatus = z
     state: ReleaseState.describe(
       'Of the newest release; none: there is none yet; held: it is not published, or rolled out step by step',
     ),
+    moving: Moving.nullable().describe('Set while it moves to another placement; null: it runs where it shall'),
     summary: Summary,
     workers: z.array(WorkerState),
   })
@@ -77,7 +79,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
           );
     const state: ReleaseState =
       release === null ? 'none' : release.state === 'superseded' ? 'published' : release.state;
-    return { tenant_id, version, stable_version, state, ...answers };
+    return { tenant_id, version, stable_version, state, moving: movingOf(row), ...answers };
   };
 
   return async (app) => {

@@ -103,10 +103,11 @@ export class Changes {
     const unchanged = document.config === old.config && canonical(document.tenant) === canonical(old.tenant);
     const moved = edit.placement !== undefined && canonical(edit.placement) !== canonical(before.row.placement);
     const sameOwn = !moved && canonical(edit.metadata ?? before.row.metadata) === canonical(before.row.metadata);
-    const nothing = { before, rows: noRows, release: null, moved: false, below: null };
     const releases = !unchanged || before.release === null || request.force === true || edit.brake !== undefined;
     const promotes = !releases && !request.dryRun && request.publish === 'now' && isHeld(before);
-    if (!releases && !promotes && !moved && !request.dryRun) demandServed(request, before);
+    const enters = edit.placement !== undefined && (moved || before.row.moved_at !== null);
+    if (!releases && !promotes && !enters && !request.dryRun) demandServed(request, before);
+    const nothing = { before, rows: noRows, release: null, moved: false, enters, below: null };
     if (unchanged && sameOwn && !request.create && !request.force && !edit.brake && !promotes) {
       const state = request.dryRun ? before : await commitUnchanged(this.#deps.db, request, before, at);
       return { ...nothing, state };
@@ -152,6 +153,7 @@ export class Changes {
         rows: changes,
         release: made && { manifest: made.manifest, blobs: made.fresh, head },
         moved,
+        enters: enters && row.moved_at !== null,
         below: below?.manifest.version ?? null,
       };
     } catch (error) {

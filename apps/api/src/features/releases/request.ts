@@ -89,6 +89,8 @@ export interface Changed {
   } | null;
   /** It shall run elsewhere: its head is another one, also without a release. */
   moved: boolean;
+  /** Where it shall run was asked for, and it is not there yet: also when somebody asks again. */
+  enters: boolean;
   /** The release that went out below one that stays held (`brake`). */
   below: number | null;
 }

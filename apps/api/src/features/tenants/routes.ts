@@ -16,6 +16,7 @@ import { access } from '../../plugins/auth.ts';
 import { readRelease } from '../releases/history.ts';
 import type { TenantRow } from '../releases/state.ts';
 import { deleteTenant } from './delete.ts';
+import { Moving, movingOf } from './moving.ts';
 
 /** Bytes of JSON: it is read with each list of tenants. */
 const METADATA_LIMIT = 16 * 1024;
@@ -59,15 +60,7 @@ export const Tenant = z
     resource_limits: ResourceLimits,
     metadata: Metadata,
     placement: Labels.nullable().describe('Only workers with all these labels run it; null: all workers'),
-    moving: z
-      .object({
-        since: Timestamp,
-        leaving: z
-          .array(Labels.nullable())
-          .describe('Where it runs until it is ready where it shall run; null: all workers'),
-      })
-      .nullable()
-      .describe('Set while it moves to another placement'),
+    moving: Moving.nullable().describe('Set while it moves to another placement'),
     version: z.int().describe('Its newest release; 0 before the first'),
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -82,10 +75,7 @@ export function tenantBody(row: TenantRow): z.output<typeof Tenant> {
     resource_limits: StoredLimits.parse(row.resource_limits),
     metadata: row.metadata as z.output<typeof Metadata>,
     placement: row.placement as z.output<typeof Labels> | null,
-    moving: row.moved_at && {
-      since: row.moved_at.toISOString(),
-      leaving: row.leaving as (z.output<typeof Labels> | null)[],
-    },
+    moving: movingOf(row),
     version: row.version,
     created_at: row.created_at.toISOString(),
     updated_at: row.updated_at.toISOString(),
