@@ -1,6 +1,7 @@
 /** What the management service promises on every database while the config store is away, and beside another one. */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { testApi } from '@arcus/api/testing.ts';
 import { openStore } from '@arcus/control/open.ts';
 import { type ConfigStore, StoreUnavailable } from '@arcus/control/store.ts';
@@ -48,6 +49,25 @@ export function outageSuite(name: string, newDatabase: NewDatabase): void {
       await first.close();
     });
 
+    test('what the database knows is told while the store is away, and who waits is told so in time', async (t) => {
+      const flaky = await flakyStore(t);
+      const api = await open(t, { store: flaky.store });
+      await tenant(api, 'acme');
+      flaky.away = true;
+      await api.call('POST', '/tenants/acme/escapers', { body: { name: 'no', type: 'dummy_deny' } });
+      const { status, body } = await api.call('GET', '/tenants/acme/config/status');
+      assert.deepEqual([status, body.version, body.state, body.store], [200, 2, 'pending', 'away']);
+      assert.deepEqual([body.workers, body.summary.workers, body.summary.converged], [[], 0, false]);
+      // A store that does not say that it is away.
+      flaky.after = 8_000;
+      const started = performance.now();
+      const waited = await api.call('POST', '/tenants/acme/reload?wait=acked&timeout=1s');
+      assert.ok(performance.now() - started < 6_000, `${performance.now() - started} ms`);
+      assert.deepEqual([waited.status, waited.body.state, waited.body.release], [504, 'pending', 3], waited.text);
+      assert.match(waited.body.detail, /The config store is away/);
+      flaky.after = 0;
+    });
+
     test('workers hear of a deleted tenant when the store is back', async (t) => {
       const flaky = await flakyStore(t);
       const api = await open(t, { store: flaky.store });
@@ -85,7 +105,7 @@ export function outageSuite(name: string, newDatabase: NewDatabase): void {
 }
 
 /** A file store that can be away. */
-async function flakyStore(t: TestContext): Promise<{ store: ConfigStore; away: boolean }> {
+async function flakyStore(t: TestContext): Promise<{ store: ConfigStore; away: boolean; after: number }> {
   const dir = tempDir('store');
   const real = await openStore(`file:${dir.path}/store`);
   t.after(async () => {
@@ -94,13 +114,15 @@ async function flakyStore(t: TestContext): Promise<{ store: ConfigStore; away: b
   });
   const flaky = {
     away: false,
+    /** So long it takes to be known that it is, ms. */
+    after: 0,
     store: new Proxy(real, {
       get(target, key) {
         const value = Reflect.get(target, key) as unknown;
         if (typeof value !== 'function') return value;
         return (...args: unknown[]) =>
           flaky.away && key !== 'close' && key !== 'watchHeads'
-            ? Promise.reject(new StoreUnavailable('away'))
+            ? wait(flaky.after).then(() => Promise.reject(new StoreUnavailable('away')))
             : value.apply(target, args);
       },
     }),

@@ -13,23 +13,26 @@ export interface Awaited {
   readonly version: number;
   /** Only those count that shall run the tenant from now on: that it runs where it ran says nothing of its move. */
   readonly enters: boolean;
-  /** ms */
+  /** As it was asked for, ms. */
   readonly timeout: number;
-  /** Is it in the store? */
-  readonly live: boolean;
+  /** Of that, ms. */
+  readonly left: number;
+  /** Is it in the store? Null: that did not say so in time. */
+  readonly live: boolean | null;
 }
 
 /** What all of them said; throws Problem when not all of them run the release. */
 export async function acknowledged(context: Context, request: FastifyRequest, awaited: Awaited): Promise<Answers> {
-  const { row, version, timeout, live } = awaited;
+  const { row, version, timeout, left, live } = awaited;
   const placement = awaited.enters ? placementOf({ placement: row.placement, leaving: null }) : placementOf(row);
   const gone = new AbortController();
   const onClose = () => gone.abort();
   request.raw.socket?.once('close', onClose);
   let answers: Answers;
   try {
+    if (live === null) throw new StoreUnavailable('it took too long');
     const wanted = everywhere(version, placement);
-    answers = await waitForAnswers(context, row.tenant_id, wanted, timeout, gone.signal);
+    answers = await waitForAnswers(context, row.tenant_id, wanted, left, gone.signal);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     const extra = { release: version, state: live ? 'published' : 'pending' };

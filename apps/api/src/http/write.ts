@@ -6,6 +6,7 @@ import type { Changed, Origin } from '../features/releases/request.ts';
 import { Summary, WorkerState } from '../features/releases/status.ts';
 import { acknowledged } from './acknowledged.ts';
 import { Message } from './text.ts';
+import { within } from './within.ts';
 
 /** Bytes of a whole config document: lists of users and rules are long. */
 export const DOCUMENT_LIMIT = 64 * 1024 * 1024;
@@ -20,6 +21,8 @@ export const Duration = z
 
 /** So long is waited when nobody says how long, ms. */
 const WAIT_MS = 30_000;
+/** So long a release that is waited for may take to go out, also when the timeout is less, ms. */
+const OUT_MS = 1000;
 
 /** Query of every write that makes a release; more is added by `safeExtend`, which keeps the check. */
 export const WriteQuery = z
@@ -82,7 +85,7 @@ export const originOf = (
 
 /**
  * Publishes what a write made, waits for the workers when that was asked, and says on the answer which release it is.
- * A store that is away does not fail the write: it stays pending.
+ * A store that is away does not fail the write: it stays pending. The timeout counts from `since`.
  */
 export async function finish(
   context: Context,
@@ -90,6 +93,7 @@ export async function finish(
   reply: FastifyReply,
   query: WriteQuery,
   changed: Changed,
+  since: number = performance.now(),
 ): Promise<ReleaseResult> {
   const { row } = changed.state;
   const { tenant_id, stable_version } = row;
@@ -97,7 +101,8 @@ export async function finish(
   // What moves without a release is what is served, whatever is held.
   const version = below ?? (changed.enters && !release ? stable_version : row.version);
   const held = version !== stable_version;
-  const live = await goOut(context, changed, version);
+  const acked = query.wait === 'acked';
+  const live = await within(patienceOf(query, since), goOut(context, changed, version));
   const result: ReleaseResult = {
     tenant_id,
     version,
@@ -106,12 +111,17 @@ export async function finish(
   };
   reply.header('arcus-release', String(version));
   reply.header('arcus-release-state', result.state);
-  if (query.wait !== 'acked' || version === 0 || held) return result;
+  if (!acked || version === 0 || held) return result;
   const timeout = query.timeout ?? WAIT_MS;
-  const answered = await acknowledged(context, request, { row, version, enters: changed.enters, timeout, live });
+  const left = Math.max(0, timeout - (performance.now() - since));
+  const answered = await acknowledged(context, request, { row, version, enters: changed.enters, timeout, left, live });
   reply.header('arcus-release-state', 'acked');
   return { ...result, state: 'acked', ...answered };
 }
+
+/** How long the store is waited for, ms: not for ever by who says how long they wait, but a release needs its moment. */
+export const patienceOf = ({ wait, timeout = WAIT_MS }: WriteQuery, since: number): number =>
+  wait === 'acked' ? Math.max(OUT_MS, timeout - (performance.now() - since)) : Number.POSITIVE_INFINITY;
 
 /** Brings the tenant's head to the store; answers whether that names `version` now. */
 async function goOut(context: Context, changed: Changed, version: number): Promise<boolean> {

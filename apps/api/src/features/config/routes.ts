@@ -1,4 +1,5 @@
 import { chosen } from '@arcus/control/chosen.ts';
+import { StoreUnavailable } from '@arcus/control/store.ts';
 import { entriesOf } from '@arcus/gateway/check.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -6,7 +7,8 @@ import { z } from 'zod';
 import type { Context } from '../../deps.ts';
 import { GLOBAL, TenantParams } from '../../http/ids.ts';
 import { notFound } from '../../http/problem.ts';
-import { finish, originOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
+import { within } from '../../http/within.ts';
+import { finish, originOf, patienceOf, ReleaseResult, WriteQuery } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { placementOf, wantedHead } from '../releases/head.ts';
 import type { TenantState } from '../releases/state.ts';
@@ -27,6 +29,9 @@ const ConfigStatus = z
       'Of the newest release; none: there is none yet; held: it is not published, or rolled out step by step',
     ),
     moving: Moving.nullable().describe('Set while it moves to another placement; null: it runs where it shall'),
+    store: z
+      .enum(['here', 'away'])
+      .describe('The config store; away: nobody knows who runs what, so no workers are shown, and none is counted'),
     summary: Summary,
     workers: z.array(WorkerState),
   })
@@ -38,13 +43,22 @@ const nothingWanted: Answers = {
   summary: { workers: 0, applied: 0, refused: 0, lagging: 0, silent: 0, lost: 0, converged: true },
 };
 
+/** What is known of workers while the store is away. */
+const nobodyKnows: Answers = { workers: [], summary: { ...nothingWanted.summary, converged: false } };
+
+function storeAway(error: unknown): null {
+  if (error instanceof StoreUnavailable) return null;
+  throw error;
+}
+
 export function configRoutes(context: Context): FastifyPluginAsyncZod {
   const { db, changes, publisher } = context;
 
   const reload = async (request: FastifyRequest, reply: FastifyReply, tenant_id: string) => {
     const query = request.query as z.output<typeof WriteQuery>;
     // Whoever asks for this may have seen a worker refuse what lies in the store.
-    await publisher.mend(tenant_id);
+    const since = performance.now();
+    await within(patienceOf(query, since), publisher.mend(tenant_id));
     const changed = await changes.apply({
       ...originOf(request, { ...query, message: query.message || 'reload' }),
       tenant_id,
@@ -57,7 +71,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
         faults: [],
       }),
     });
-    return finish(context, request, reply, query, changed);
+    return finish(context, request, reply, query, changed, since);
   };
 
   const status = async (tenant_id: string) => {
@@ -69,17 +83,25 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
       db.client.release.findUnique({ where, select: { state: true } }),
       wantedHead(db.client, tenant_id),
     ]);
-    const answers =
+    const answered =
       release === null
         ? nothingWanted
         : await answersOf(
             context,
             tenant_id,
             wanted ? (worker) => chosen(wanted.head, worker)?.version ?? null : everywhere(0, placementOf(row)),
-          );
+          ).catch(storeAway);
     const state: ReleaseState =
       release === null ? 'none' : release.state === 'superseded' ? 'published' : release.state;
-    return { tenant_id, version, stable_version, state, moving: movingOf(row), ...answers };
+    return {
+      tenant_id,
+      version,
+      stable_version,
+      state,
+      moving: movingOf(row),
+      store: answered ? 'here' : 'away',
+      ...(answered ?? nobodyKnows),
+    } as const;
   };
 
   return async (app) => {

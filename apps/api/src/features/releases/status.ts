@@ -1,9 +1,10 @@
 /** Who runs what: the workers of a tenant's placement held against the release that each shall run. */
 import { type Chooser, placed } from '@arcus/control/chosen.ts';
 import type { HeadBody, TenantStatus } from '@arcus/control/release.ts';
-import type { ConfigStore } from '@arcus/control/store.ts';
+import { type ConfigStore, StoreUnavailable } from '@arcus/control/store.ts';
 import { z } from 'zod';
 import { Timestamp } from '../../http/ids.ts';
+import { within } from '../../http/within.ts';
 import type { Fleet, KnownWorker } from '../workers/fleet.ts';
 
 export const WorkerState = z
@@ -135,6 +136,8 @@ export const ageOf = (at: string | undefined, now: number): number | null =>
 /** Two looks at the store are this far apart, ms: at first, and later, when it takes long anyway. */
 const SOON = 10;
 const LATER = 100;
+/** A look takes at most so long, or as long as is left, ms. */
+const LOOK_MS = 500;
 
 /**
  * Waits until every live worker has answered for the version it is `wanted` to run, at most `timeoutMs`: one that is lost
@@ -148,12 +151,17 @@ export async function waitForAnswers(
   signal: AbortSignal,
 ): Promise<Answers> {
   const start = performance.now();
+  let last: Answers | null = null;
   for (;;) {
-    const answers = await answersOf(asked, tenant_id, wanted, true);
-    const { workers, applied, refused } = answers.summary;
-    if (workers > 0 && applied + refused === workers) return answers;
+    const left = Math.max(0, timeoutMs - (performance.now() - start));
+    // Whoever waits for less than one look takes has it all the same.
+    const answers: Answers | null = await within(Math.max(left, LOOK_MS), answersOf(asked, tenant_id, wanted, true));
+    last = answers ?? last;
+    if (last === null) throw new StoreUnavailable('it took too long');
+    const { workers, applied, refused } = last.summary;
+    if (workers > 0 && applied + refused === workers) return last;
     const passed = performance.now() - start;
-    if (passed >= timeoutMs || signal.aborted) return answers;
+    if (passed >= timeoutMs || signal.aborted) return last;
     const pause = Math.min(passed < 1000 ? SOON : LATER, timeoutMs - passed);
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
