@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { openStore, type StoreOptions } from '@arcus/control/open.ts';
-import { SCHEMA, type WorkerRecord } from '@arcus/control/release.ts';
+import { SCHEMA, type TenantStatus, type WorkerRecord } from '@arcus/control/release.ts';
 import { type ConfigStore, StoreRefused, StoreUnavailable } from '@arcus/control/store.ts';
 import { createCa } from '@arcus/testkit/ca.ts';
 import { type EtcdOptions, type EtcdServer, startEtcd } from '@arcus/testkit/etcd.ts';
@@ -28,6 +28,27 @@ async function proxyFor(t: Cleanup, etcd: EtcdServer): Promise<TcpProxy> {
   const proxy = await TcpProxy.start(etcd);
   t.after(() => proxy.close());
   return proxy;
+}
+
+const record: WorkerRecord = {
+  schema: SCHEMA,
+  id: 'w',
+  labels: {},
+  host: 'h',
+  pid: 1,
+  software: '0',
+  started_at: '2026-01-01T00:00:00Z',
+  reported_at: '2026-01-01T00:00:00Z',
+  admin: '127.0.0.1:1',
+  tenants: 0,
+  refused: 0,
+};
+
+/** A refusal with so many reasons of usual length. */
+function refusal(issues: number): TenantStatus {
+  const message = '"site.example" is no host name: it holds characters that no host name may hold. Write it otherwise.';
+  const pointer = '/config/policies/0/rules/7/child_match';
+  return { applied: 1, refused: { version: 2, issues: Array(issues).fill({ pointer, code: 'bad_host', message }) } };
 }
 
 describe('etcd', { concurrency: 2 }, () => {
@@ -234,19 +255,6 @@ describe('etcd', { concurrency: 2 }, () => {
   test('a worker is there again after etcd was killed, frozen past its lease, or wiped', async (t) => {
     const etcd = await etcdFor(t);
     const store = await storeFor(t, etcd.url, { deadline: 1000 });
-    const record: WorkerRecord = {
-      schema: SCHEMA,
-      id: 'w',
-      labels: {},
-      host: 'h',
-      pid: 1,
-      software: '0',
-      started_at: '2026-01-01T00:00:00Z',
-      reported_at: '2026-01-01T00:00:00Z',
-      admin: '127.0.0.1:1',
-      tenants: 0,
-      refused: 0,
-    };
     const lease = await store.leaseWorker(record, 2);
     const statuses = new Map(upTo(150).map((number) => [`t-${number}`, { applied: number }]));
     await lease.report(statuses);
@@ -273,13 +281,47 @@ describe('etcd', { concurrency: 2 }, () => {
     assert.deepEqual(await etcd.list('/arcus/v1/'), []);
   });
 
+  test('a hundred tenants that refuse at length are said, and so is the next one', async (t) => {
+    const etcd = await etcdFor(t);
+    const store = await storeFor(t, etcd.url);
+    const lease = await store.leaseWorker(record, 8);
+    await lease.report(new Map(upTo(100).map((number) => [`t-${number}`, refusal(100)])));
+    for (const tenant of ['t-1', 't-100']) assert.deepEqual((await store.listStatus(tenant)).get('w'), refusal(100));
+    const { refused } = refusal(1);
+    const endless = { pointer: '', code: 'store_corrupt', message: 'x'.repeat(1_600_000) };
+    await lease.report(new Map([['t-1', { applied: 1, refused: { ...refused!, issues: [endless] } }]]));
+    assert.equal((await store.listStatus('t-1')).get('w')?.refused?.issues[0]?.code, 'store_corrupt');
+    await lease.report(new Map([['good', { applied: 2 }]]));
+    assert.equal((await store.listStatus('good')).get('w')?.applied, 2);
+  });
+
+  test('a status that etcd does not take holds back no other, is told once and tried again when it changes', async (t) => {
+    const etcd = await etcdFor(t, { args: ['--max-request-bytes=9000', '--max-txn-ops=40'] });
+    const store = await storeFor(t, etcd.url);
+    const told: string[] = [];
+    const lease = await store.leaseWorker(record, 1, (tenant, reason) => void told.push(`${tenant}: ${reason}`));
+    const statuses = new Map<string, TenantStatus>(upTo(150).map((number) => [`t-${number}`, { applied: number }]));
+    statuses.set('t-50', refusal(100)).set('t-70', refusal(100));
+    await lease.report(statuses);
+    for (const number of [1, 49, 51, 69, 71, 150]) {
+      assert.equal((await store.listStatus(`t-${number}`)).get('w')?.applied, number);
+    }
+    assert.equal((await store.listStatus('t-50')).size, 0);
+    await lease.report(statuses);
+    // All is said again to the store that lost it.
+    await etcd.wipe();
+    await until(async () => (await store.listStatus('t-150')).get('w')?.applied === 150);
+    const reason = 'etcd: etcdserver: request is too large';
+    assert.deepEqual(told.sort(), [`t-50: ${reason}`, `t-70: ${reason}`]);
+    await lease.report(new Map([['t-50', refusal(2)]]));
+    assert.deepEqual((await store.listStatus('t-50')).get('w'), refusal(2));
+  });
+
   test('a lease taken while etcd was away shows as soon as it is back', async (t) => {
     const etcd = await etcdFor(t);
     const store = await storeFor(t, etcd.url, { deadline: 1000 });
     await etcd.process.kill();
-    const record = { schema: SCHEMA, id: 'early', labels: {}, host: 'h', pid: 1, software: '0' } as const;
-    const times = { started_at: '2026-01-01T00:00:00Z', reported_at: '2026-01-01T00:00:00Z' };
-    const lease = await store.leaseWorker({ ...record, ...times, admin: 'a:1', tenants: 0, refused: 0 }, 1);
+    const lease = await store.leaseWorker({ ...record, id: 'early' }, 1);
     await etcd.process.start();
     await until(async () => (await store.listWorkers())[0]?.id === 'early');
     await lease.close();

@@ -78,7 +78,9 @@ export class Reporter {
     let retry = 0;
     try {
       const record = this.#options.record();
-      this.#lease ??= await this.#options.store.leaseWorker(record, LEASE_SECONDS);
+      this.#lease ??= await this.#options.store.leaseWorker(record, LEASE_SECONDS, (tenant, reason) =>
+        this.#options.log.warn({ tenant, reason }, 'the store does not take the answer for a tenant'),
+      );
       const lease = this.#lease;
       if (this.#closed) {
         await this.#leave();

@@ -4,6 +4,11 @@ import { canonical, sha256 } from './canonical.ts';
 import { Head, Manifest, SCHEMA } from './release.ts';
 import { StoreCorrupt } from './store.ts';
 
+/** Bytes of the largest head: sixteen places of sixteen labels each are half of it. What is larger is none of ours. */
+export const MOST_HEAD = 64 * 1024;
+/** Characters of a reason. It may quote what somebody else wrote, and is told on: in logs, and to the store. */
+const MOST_REASON = 500;
+
 /** A value's canonical JSON. */
 export function encode(value: unknown): string {
   return canonical(value);
@@ -22,7 +27,12 @@ export function decode<T extends z.ZodType>(schema: T, bytes: Uint8Array | strin
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  throw new StoreCorrupt(`${where}: ${issue?.path.join('/') || 'value'}: ${issue?.message}`);
+  throw new StoreCorrupt(brief(`${where}: ${issue?.path.join('/') || 'value'}: ${issue?.message}`, MOST_REASON));
+}
+
+/** The text, or its beginning and "…": `most` characters. */
+export function brief(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }
 
 export function decodeManifest(bytes: Uint8Array, tenant: string, version: number): Manifest {
@@ -34,8 +44,13 @@ export function decodeManifest(bytes: Uint8Array, tenant: string, version: numbe
   return manifest;
 }
 
-/** A head, or why it is none. */
-export function readHead(bytes: Uint8Array, tenant: string): { head: Head } | { reason: string } {
+/** A head, or why it is none. `bytes`: null when they are more than can be had. */
+export function readHead(bytes: Uint8Array | string | null, tenant: string): { head: Head } | { reason: string } {
+  const size = bytes === null ? Number.POSITIVE_INFINITY : Buffer.byteLength(bytes);
+  if (bytes === null || size > MOST_HEAD) {
+    const found = bytes === null ? '' : `${size} bytes, `;
+    return { reason: `head of ${tenant} is too large: ${found}at most ${MOST_HEAD}` };
+  }
   try {
     return { head: decode(Head, bytes, `head of ${tenant}`) };
   } catch (error) {

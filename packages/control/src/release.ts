@@ -36,11 +36,13 @@ export const ReleaseRef = z.strictObject({
 });
 export type ReleaseRef = z.output<typeof ReleaseRef>;
 
-/** What workers carry and selectors ask for. */
-export const Labels = z.record(
-  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$/, 'is no name of a label'),
-  z.string().regex(/^[A-Za-z0-9_.-]{0,63}$/, 'is no value of a label'),
-);
+/** What selectors ask for: a head has several of them, and is small. */
+export const Labels = z
+  .record(
+    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$/, 'is no name of a label'),
+    z.string().regex(/^[A-Za-z0-9_.-]{0,63}$/, 'is no value of a label'),
+  )
+  .refine((labels) => Object.keys(labels).length <= 16, 'has more than 16 labels');
 export type Labels = z.output<typeof Labels>;
 
 /** A part of the fleet: who has all these labels, and a stable `percent` of the others. */
@@ -76,7 +78,11 @@ export const Head = HeadBody.extend({
       .string()
       .regex(/^[0-9a-f]{16}$/)
       .describe('Which key: the first 16 hex digits of the SHA-256 of its SPKI'),
-    value: z.string().max(128).describe('Ed25519 over the canonical JSON of the rest, base64url'),
+    value: z
+      .string()
+      // 64 bytes, and no second spelling of them: the last digit holds two bits.
+      .regex(/^[A-Za-z0-9_-]{85}[AQgw]$/, 'is no signature')
+      .describe('Ed25519 over the canonical JSON of the rest, base64url'),
   }),
 });
 export type Head = z.output<typeof Head>;

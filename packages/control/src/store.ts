@@ -114,9 +114,14 @@ export interface ConfigStore {
   watchHeads(signal: AbortSignal): AsyncIterable<HeadEvent>;
   /**
    * Puts the record under a lease of `ttlSeconds`, renewed until closed. Resolves after the first attempt: with the
-   * store away the lease goes on trying by itself.
+   * store away the lease goes on trying by itself. A status that the store does not take is told to `refused`, once; it
+   * is said again when it changes, and holds back no other.
    */
-  leaseWorker(record: WorkerRecord, ttlSeconds: number): Promise<WorkerLease>;
+  leaseWorker(
+    record: WorkerRecord,
+    ttlSeconds: number,
+    refused?: (tenant: string, reason: string) => void,
+  ): Promise<WorkerLease>;
   listWorkers(): Promise<WorkerRecord[]>;
   /** Worker id -> its answer for this tenant. Only of workers whose lease lives. */
   listStatus(tenant: string): Promise<ReadonlyMap<string, TenantStatus>>;

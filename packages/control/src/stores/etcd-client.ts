@@ -34,6 +34,9 @@ export class RevisionGone extends StoreUnavailable {}
 /** The answer is larger than anything that we keep in a store: somebody else wrote there. */
 export class TooLarge extends StoreUnavailable {}
 
+/** What was asked is more than etcd takes, or nothing it knows: the same will be refused again, anything else may not. */
+export class RequestRefused extends StoreUnavailable {}
+
 /** The lease that a write was bound to is no more. */
 export class LeaseGone extends StoreUnavailable {}
 
@@ -245,7 +248,7 @@ export function isStaleLogin(error: { code?: number; details?: string }): boolea
 
 /** grpc-js: "Received message larger than max". etcd uses the same code for other things. */
 export function isTooLarge(error: { code?: number; details?: string }): boolean {
-  return error.code === status.RESOURCE_EXHAUSTED && /larger than max/.test(error.details ?? '');
+  return error.code === status.RESOURCE_EXHAUSTED && /larger than/.test(error.details ?? '');
 }
 
 /** Another endpoint, or the same one later, may answer. */
@@ -270,5 +273,7 @@ function translate(error: ServiceError | undefined): Error {
     error.code === status.PERMISSION_DENIED ||
     isStaleLogin(error) ||
     (error.code === status.INVALID_ARGUMENT && /authentication failed/.test(text));
-  return refused ? new StoreRefused(text, { cause: error }) : new StoreUnavailable(text, { cause: error });
+  if (refused) return new StoreRefused(text, { cause: error });
+  if (error.code === status.INVALID_ARGUMENT) return new RequestRefused(text, { cause: error });
+  return new StoreUnavailable(text, { cause: error });
 }

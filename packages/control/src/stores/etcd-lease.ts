@@ -2,12 +2,19 @@
 import { encode } from '../codec.ts';
 import type { keys } from '../keys.ts';
 import type { TenantStatus, WorkerRecord } from '../release.ts';
+import { statusText } from '../status.ts';
 import { StoreUnavailable, type WorkerLease } from '../store.ts';
-import { type EtcdClient, LeaseGone } from './etcd-client.ts';
+import { type EtcdClient, LeaseGone, RequestRefused, TooLarge } from './etcd-client.ts';
 import { methods, type RequestOp } from './etcd-rpc.ts';
 
-/** etcd takes 128 operations in one transaction. */
-const BATCH = 100;
+/** One transaction: etcd takes 128 operations and 1.5 MiB, unless it was told to take less. */
+const BATCH = { operations: 100, bytes: 512 * 1024 };
+
+/** Something to be said; no tenant: the record. No body: it is taken back. */
+interface Word {
+  readonly tenant: string | null;
+  readonly body: string | undefined;
+}
 
 export class EtcdLease implements WorkerLease {
   readonly #client: EtcdClient;
@@ -21,6 +28,9 @@ export class EtcdLease implements WorkerLease {
   #beatDue = false;
   #recordDirty = true;
   readonly #dirty = new Set<string>();
+  /** Tenants whose status etcd did not take: it is not tried again. */
+  readonly #refused = new Set<string>();
+  readonly #tellRefused: (tenant: string, reason: string) => void;
   /** The highest revision seen: a lower one later means a store that was restored and knows less. */
   #revision = 0;
   #closed = false;
@@ -28,11 +38,18 @@ export class EtcdLease implements WorkerLease {
   #running: Promise<void> = Promise.resolve();
   #waiting: Promise<void> | undefined;
 
-  private constructor(client: EtcdClient, where: ReturnType<typeof keys>, record: WorkerRecord, ttlSeconds: number) {
+  private constructor(
+    client: EtcdClient,
+    where: ReturnType<typeof keys>,
+    record: WorkerRecord,
+    ttlSeconds: number,
+    refused: (tenant: string, reason: string) => void,
+  ) {
     this.#client = client;
     this.#keys = where;
     this.#record = record;
     this.#ttl = ttlSeconds;
+    this.#tellRefused = refused;
     const beat = () => {
       this.#beatDue = true;
       this.#turn().catch(() => {});
@@ -47,8 +64,9 @@ export class EtcdLease implements WorkerLease {
     where: ReturnType<typeof keys>,
     record: WorkerRecord,
     ttlSeconds: number,
+    refused: (tenant: string, reason: string) => void = () => {},
   ): Promise<EtcdLease> {
-    const lease = new EtcdLease(client, where, record, ttlSeconds);
+    const lease = new EtcdLease(client, where, record, ttlSeconds, refused);
     await lease.#turn().catch(() => {});
     return lease;
   }
@@ -62,10 +80,11 @@ export class EtcdLease implements WorkerLease {
   report(statuses: ReadonlyMap<string, TenantStatus | null>): Promise<void> {
     let changed = false;
     for (const [tenant, status] of statuses) {
-      const body = status ? encode(status) : undefined;
+      const body = status ? statusText(status) : undefined;
       if (this.#statuses.get(tenant) === body && !this.#dirty.has(tenant)) continue;
       if (body === undefined) this.#statuses.delete(tenant);
       else this.#statuses.set(tenant, body);
+      this.#refused.delete(tenant);
       this.#dirty.add(tenant);
       changed = true;
     }
@@ -129,7 +148,7 @@ export class EtcdLease implements WorkerLease {
 
   #sayAllAgain(): void {
     this.#recordDirty = true;
-    for (const tenant of this.#statuses.keys()) this.#dirty.add(tenant);
+    for (const tenant of this.#statuses.keys()) if (!this.#refused.has(tenant)) this.#dirty.add(tenant);
   }
 
   async #say(): Promise<void> {
@@ -141,25 +160,65 @@ export class EtcdLease implements WorkerLease {
     }
     const lease = this.#lease;
     const record = this.#record;
-    const id = record.id;
-    const said: [string, string | undefined][] = [...this.#dirty].map((tenant) => [tenant, this.#statuses.get(tenant)]);
-    const withRecord = this.#recordDirty;
-    for (let from = 0; from < said.length || (from === 0 && withRecord); from += BATCH) {
-      const batch = said.slice(from, from + BATCH);
-      const ops = batch.map(([tenant, body]): RequestOp => {
-        const key = Buffer.from(this.#keys.status(id, tenant));
-        if (body === undefined) return { request_delete_range: { key } };
-        return { request_put: { key, value: Buffer.from(body), lease } };
-      });
-      if (from === 0 && withRecord) {
-        const value = Buffer.from(encode(record));
-        ops.push({ request_put: { key: Buffer.from(this.#keys.worker(id)), value, lease } });
-      }
-      const { header } = await this.#client.call(methods.txn, { success: ops });
-      this.#revision = Math.max(this.#revision, Number(header.revision));
-      if (from === 0 && this.#record === record) this.#recordDirty = false;
-      // What was said anew meanwhile stays to be said.
-      for (const [tenant, body] of batch) if (this.#statuses.get(tenant) === body) this.#dirty.delete(tenant);
+    const words: Word[] = this.#recordDirty ? [{ tenant: null, body: encode(record) }] : [];
+    for (const tenant of this.#dirty) words.push({ tenant, body: this.#statuses.get(tenant) });
+    let fault: Error | undefined;
+    for (const batch of batches(words)) {
+      const refused = await this.#put(batch, lease, record);
+      fault ??= refused;
     }
+    if (fault) throw fault;
   }
+
+  /** Says all of these, or all but what etcd does not take. Gives the fault when that is the record. */
+  async #put(words: readonly Word[], lease: string, record: WorkerRecord): Promise<Error | undefined> {
+    try {
+      const { header } = await this.#client.call(methods.txn, {
+        success: words.map((word) => this.#operation(word, lease)),
+      });
+      this.#revision = Math.max(this.#revision, Number(header.revision));
+    } catch (error) {
+      if (!(error instanceof RequestRefused || error instanceof TooLarge)) throw error;
+      if (words.length > 1) {
+        // One of them: the others must not wait for it.
+        const half = words.length >> 1;
+        const fault = await this.#put(words.slice(0, half), lease, record);
+        return (await this.#put(words.slice(half), lease, record)) ?? fault;
+      }
+      const { tenant, body } = words[0]!;
+      if (tenant === null) return error;
+      if (this.#statuses.get(tenant) === body) this.#refused.add(tenant);
+      this.#tellRefused(tenant, error.message);
+    }
+    for (const { tenant, body } of words) {
+      // What was said anew meanwhile stays to be said.
+      if (tenant === null) this.#recordDirty = this.#record !== record;
+      else if (this.#statuses.get(tenant) === body) this.#dirty.delete(tenant);
+    }
+    return undefined;
+  }
+
+  #operation({ tenant, body }: Word, lease: string): RequestOp {
+    const id = this.#record.id;
+    const key = Buffer.from(tenant === null ? this.#keys.worker(id) : this.#keys.status(id, tenant));
+    if (body === undefined) return { request_delete_range: { key } };
+    return { request_put: { key, value: Buffer.from(body), lease } };
+  }
+}
+
+function* batches(words: readonly Word[]): Generator<Word[]> {
+  let batch: Word[] = [];
+  let bytes = 0;
+  for (const word of words) {
+    // 256: its key, and what the message needs.
+    const size = Buffer.byteLength(word.body ?? '') + 256;
+    if (batch.length === BATCH.operations || (batch.length > 0 && bytes + size > BATCH.bytes)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(word);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -7,6 +7,7 @@ import { readdir, stat, utimes } from 'node:fs/promises';
 import { z } from 'zod';
 import { decode, encode } from '../codec.ts';
 import { TenantStatus, WorkerRecord } from '../release.ts';
+import { statusText } from '../status.ts';
 import { StoreCorrupt, type WorkerLease } from '../store.ts';
 import { codeOf, guarded, readOrNull, remove, seal, unseal, type Writer } from './file-io.ts';
 
@@ -126,7 +127,7 @@ export function openFileLeases(root: string, writer: Writer): FileLeases {
         },
         report(news) {
           for (const [tenant, status] of news) {
-            const body = status && encode(status);
+            const body = status && statusText(status);
             if ((statuses.get(tenant) ?? null) === body) continue;
             if (body === null) statuses.delete(tenant);
             else statuses.set(tenant, body);

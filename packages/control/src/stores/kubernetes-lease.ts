@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { encode } from '../codec.ts';
 import type { TenantStatus, WorkerRecord } from '../release.ts';
+import { statusText, statusTexts } from '../status.ts';
 import { StoreUnavailable, type WorkerLease } from '../store.ts';
 import { type Answer, faultOf, type KubernetesClient, parse } from './kubernetes-client.ts';
 import { Lease, labelsOf, RECORD, STATUSES, shardOf, statusName, workerName } from './kubernetes-names.ts';
@@ -36,8 +37,8 @@ export class KubernetesLease implements WorkerLease {
   readonly #seconds: number;
   readonly #timer: NodeJS.Timeout;
   #record: WorkerRecord;
-  /** Shard -> tenant -> status. */
-  readonly #statuses = new Map<string, Map<string, TenantStatus>>();
+  /** Shard -> tenant -> status, as text. */
+  readonly #statuses = new Map<string, Map<string, string>>();
   readonly #written = new Map<string, Written>();
   #beatDue = true;
   readonly #dirty = new Set<string>();
@@ -89,13 +90,12 @@ export class KubernetesLease implements WorkerLease {
     let changed = false;
     for (const [tenant, status] of statuses) {
       const shard = shardOf(tenant);
-      const shelf = this.#statuses.get(shard) ?? new Map<string, TenantStatus>();
-      const known = shelf.get(tenant);
-      const same = known && status ? encode(known) === encode(status) : !known && !status;
-      if (same && !this.#dirty.has(shard)) continue;
+      const shelf = this.#statuses.get(shard) ?? new Map<string, string>();
+      const text = status ? statusText(status) : undefined;
+      if (shelf.get(tenant) === text && !this.#dirty.has(shard)) continue;
       this.#statuses.set(shard, shelf);
-      if (status) shelf.set(tenant, status);
-      else shelf.delete(tenant);
+      if (text === undefined) shelf.delete(tenant);
+      else shelf.set(tenant, text);
       this.#dirty.add(shard);
       changed = true;
     }
@@ -168,7 +168,7 @@ export class KubernetesLease implements WorkerLease {
         metadata: {
           name,
           labels: { ...labelsOf('status'), 'arcus/shard': shard },
-          annotations: { [STATUSES]: pack(this.#statuses.get(shard) ?? new Map()) },
+          annotations: { [STATUSES]: statusTexts(this.#statuses.get(shard) ?? new Map(), MOST_STATUSES) },
           ownerReferences: [
             { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name: workerName(id), uid: owner.uid },
           ],
@@ -244,31 +244,6 @@ export class KubernetesLease implements WorkerLease {
 
 function lease(content: Content): object {
   return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', ...content };
-}
-
-/** A shard's statuses. Reasons of refusals are cut when there is no room for them all: who refused what stays. */
-function pack(statuses: ReadonlyMap<string, TenantStatus>): string {
-  const rooms = [
-    (status: TenantStatus) => status,
-    (status: TenantStatus) => withIssues(status, 1),
-    (status: TenantStatus) => withIssues(status, 0),
-  ];
-  let text = '';
-  for (const cut of rooms) {
-    text = encode(Object.fromEntries([...statuses].map(([tenant, status]) => [tenant, cut(status)])));
-    if (Buffer.byteLength(text) <= MOST_STATUSES) break;
-  }
-  return text;
-}
-
-function withIssues(status: TenantStatus, most: number): TenantStatus {
-  if (!status.refused) return status;
-  const issues = status.refused.issues.slice(0, most).map((issue) => ({
-    pointer: issue.pointer.slice(0, 200),
-    message: issue.message.slice(0, 200),
-    code: issue.code,
-  }));
-  return { ...status, refused: { version: status.refused.version, issues } };
 }
 
 /** RFC 3339 with six digits of a second, as Kubernetes' MicroTime wants it. */
