@@ -16,7 +16,7 @@ const gone = (tenant: string): HeadEvent => ({ type: 'delete', tenant });
 const put = (tenant: string): HeadEvent => ({ type: 'put', tenant, head });
 
 /** What was ordered and logged after these events. */
-async function follow(t: TestContext, events: HeadEvent[]) {
+async function follow(t: TestContext, events: HeadEvent[], served?: (tenant: string) => boolean) {
   const orders: string[] = [];
   const lines: { missing?: number; tenant?: string }[] = [];
   const log = pino({ level: 'warn', base: null }, { write: (line) => void lines.push(JSON.parse(line)) });
@@ -38,6 +38,12 @@ async function follow(t: TestContext, events: HeadEvent[]) {
       },
       refuse: (tenant) => void orders.push(`!${tenant}`),
       tenants: () => running,
+      ...(served && {
+        gone(tenant) {
+          orders.push(`-${tenant}`);
+          return served(tenant);
+        },
+      }),
     },
   });
   t.after(() => {
@@ -67,4 +73,12 @@ test('a store that was wiped orders nothing, however many tenants it had', async
   );
   const deleted = await follow(t, [list(...many), ...many.map(gone)]);
   assert.equal(deleted.lines.length, 10);
+});
+
+test('a tenant that is not served is not missing when its head is gone, by a change or by a list', async (t) => {
+  const bad: HeadEvent = { type: 'invalid', tenant: 'b', reason: 'no head' };
+  const events = [list('a'), bad, put('c'), gone('b'), gone('a'), put('c'), list('d'), list('d')];
+  const { orders, lines } = await follow(t, events, (tenant) => tenant === 'a');
+  assert.deepEqual(orders, ['a', '!b', 'c', '-b', '-a', 'c', '-c', 'd', 'd']);
+  assert.deepEqual(lines.map((line) => line.tenant).filter(Boolean), ['a']);
 });

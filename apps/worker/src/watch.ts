@@ -9,6 +9,8 @@ import type { Logger } from 'pino';
 export interface Orders {
   want(tenant: string, head: Head): void;
   refuse(tenant: string, reason: string): void;
+  /** The head is gone: what was never believed may be forgotten. Answers whether the tenant is served, and goes on. */
+  gone?(tenant: string): boolean;
   /** Tenants that it serves. */
   tenants(): Iterable<string>;
   /** Awaited before each of many orders. */
@@ -37,6 +39,12 @@ export async function watch(options: WatchOptions): Promise<void> {
   const { store, orders, log, signal, onListed, onHeard } = options;
   /** Tenants that are served and have no head, each told once. */
   const missing = new Set<string>();
+  /** Tenants that had a head when the store last spoke of them. */
+  const known = new Set<string>();
+  const gone = (tenant: string): boolean => {
+    known.delete(tenant);
+    return orders.gone?.(tenant) ?? true;
+  };
 
   for await (const event of store.watchHeads(signal)) {
     onHeard();
@@ -45,6 +53,9 @@ export async function watch(options: WatchOptions): Promise<void> {
         const { heads, invalid } = event;
         log.info({ tenants: heads.size, invalid: invalid.size }, 'listed the heads of all tenants');
         missing.clear();
+        for (const tenant of known) if (!heads.has(tenant) && !invalid.has(tenant)) gone(tenant);
+        for (const tenant of heads.keys()) known.add(tenant);
+        for (const tenant of invalid.keys()) known.add(tenant);
         for (const tenant of orders.tenants()) if (!heads.has(tenant) && !invalid.has(tenant)) missing.add(tenant);
         if (missing.size > 0) {
           const some = [...missing].slice(0, TOLD_ONE_BY_ONE);
@@ -64,14 +75,16 @@ export async function watch(options: WatchOptions): Promise<void> {
       }
       case 'put':
         missing.delete(event.tenant);
+        known.add(event.tenant);
         orders.want(event.tenant, event.head);
         break;
       case 'invalid':
         missing.delete(event.tenant);
+        known.add(event.tenant);
         orders.refuse(event.tenant, event.reason);
         break;
       case 'delete':
-        if (missing.has(event.tenant)) break;
+        if (!gone(event.tenant) || missing.has(event.tenant)) break;
         missing.add(event.tenant);
         if (missing.size > TOLD_ONE_BY_ONE) break;
         log.warn({ tenant: event.tenant }, 'the head of a tenant is gone from the store: what runs goes on');
