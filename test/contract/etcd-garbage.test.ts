@@ -43,6 +43,36 @@ test('a head too large for any message refuses its tenant, and no other hears la
   await until(() => events.some((e) => e.type === 'put' && e.tenant === 'acme' && e.head.seq === 2));
 });
 
+test('heads as large as etcd takes them are refused one by one, and no more of them is in memory than of a page', async (t) => {
+  const [store, own] = [
+    await openStore(etcd.url, { prefix: '/large/' }),
+    await openStore(etcd.url, { prefix: '/large/' }),
+  ];
+  t.after(async () => {
+    await store.close();
+    await own.close();
+  });
+  for (let i = 0; i < 400; i++) await store.putHead(`s-${i}`, testHead(1), null);
+  const large = Buffer.alloc(1_400_000, 'x');
+  for (let i = 0; i < 120; i++) await etcd.put(`/large/heads/s-${i}-large`, large);
+  // Names that are nobody's.
+  for (const name of ['no/tenant', 'Upper', '', 'x'.repeat(5000)]) await etcd.put(`/large/heads/${name}`, 'x');
+  const stop = new AbortController();
+  const before = process.memoryUsage().external;
+  let most = 0;
+  const timer = setInterval(() => {
+    most = Math.max(most, process.memoryUsage().external - before);
+  }, 5);
+  const watching = own.watchHeads(stop.signal)[Symbol.asyncIterator]();
+  const { value } = await watching.next();
+  clearInterval(timer);
+  stop.abort();
+  assert.ok(value.type === 'list');
+  assert.deepEqual([value.heads.size, value.invalid.size], [400, 120]);
+  assert.equal(value.invalid.get('s-7-large'), 'head of s-7-large is too large: 1400000 bytes, at most 65536');
+  assert.ok(most < 100 * 1024 * 1024, `${most} bytes of 168,000,000 were held at once`);
+});
+
 test('blobs and manifests that were exchanged are no release, and publishing it again mends them', async (t) => {
   const store = await openStore(etcd.url);
   t.after(() => store.close());

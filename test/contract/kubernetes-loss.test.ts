@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 import { openStore, type StoreOptions } from '@arcus/control/open.ts';
 import { SCHEMA, type TenantStatus, type WorkerRecord } from '@arcus/control/release.ts';
 import { type ConfigStore, HeadConflict, StoreRefused, StoreUnavailable } from '@arcus/control/store.ts';
-import { headName, SHARDS, workerName } from '@arcus/control/stores/kubernetes-names.ts';
+import { headName, labelsOf, SHARDS, workerName } from '@arcus/control/stores/kubernetes-names.ts';
 import { testHead } from '@arcus/testkit/keys.ts';
 import { type KubeOptions, type KubeServer, startKube } from '@arcus/testkit/kube.ts';
 import { TcpProxy } from '@arcus/testkit/tcp-proxy.ts';
@@ -198,6 +198,42 @@ describe('a watch of Kubernetes', { concurrency: 4 }, () => {
     assert.equal(value.heads.size, 1199);
     assert.ok(!value.heads.has('t-1'));
     stop.abort();
+  });
+
+  const largeHead = (kube: KubeServer, tenant: string, bytes: number) =>
+    kube.storage.create('configmaps', 'arcus', {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: headName(tenant), labels: labelsOf('head') } as any,
+      data: { head: 'x'.repeat(bytes) },
+    });
+
+  test('a page that does not come in time is asked for in smaller ones: the list is whole', async (t) => {
+    const kube = await kubeFor(t, { most: 600_000 });
+    const store = await storeFor(t, kube, { deadline: 600 });
+    for (const number of upTo(600)) await store.putHead(`t-${number}`, testHead(1), null);
+    for (const number of upTo(12)) largeHead(kube, `t-${number * 40}-large`, 200_000);
+    const stop = new AbortController();
+    const events = store.watchHeads(stop.signal)[Symbol.asyncIterator]();
+    const { value } = await events.next();
+    stop.abort();
+    assert.ok(value.type === 'list');
+    assert.deepEqual([value.heads.size, value.invalid.size], [600, 12]);
+  });
+
+  test('heads as large as Kubernetes takes them are refused one by one, and never all in memory', async (t) => {
+    const kube = await kubeFor(t);
+    const store = await storeFor(t, kube);
+    for (const number of upTo(30)) await store.putHead(`t-${number}`, testHead(1), null);
+    for (const number of upTo(30)) largeHead(kube, `t-${number}-large`, 1_000_000);
+    const stop = new AbortController();
+    const events = store.watchHeads(stop.signal)[Symbol.asyncIterator]();
+    const { value } = await events.next();
+    stop.abort();
+    assert.ok(value.type === 'list');
+    assert.deepEqual([value.heads.size, value.invalid.size], [30, 30]);
+    assert.equal(value.invalid.get('t-7-large'), 'head of t-7-large is too large: 1000000 bytes, at most 65536');
+    assert.ok(kube.calls.filter(({ verb }) => verb === 'list').length > 5);
   });
 
   test('made anew and counted on to a higher version: the watcher lists anew', async (t) => {

@@ -28,6 +28,8 @@ export interface KubeOptions {
   bookmarks?: number;
   /** Says that a watch's version is gone as the answer's status, or as an event; default: event. */
   goneAs?: 'status' | 'event';
+  /** Bytes: a longer answer stays away, as over a line that is too slow for it. */
+  most?: number;
 }
 
 export interface KubeServer {
@@ -72,7 +74,7 @@ const PATH =
   /^(\/api\/v1|\/apis\/coordination\.k8s\.io\/v1)\/namespaces\/([a-z0-9-]+)\/(configmaps|leases)(?:\/([a-z0-9.-]+))?$/;
 
 export async function startKube(options: KubeOptions = {}): Promise<KubeServer> {
-  const { tokens, allow = () => true, bookmarks = 200, goneAs = 'event' } = options;
+  const { tokens, allow = () => true, bookmarks = 200, goneAs = 'event', most = Number.POSITIVE_INFINITY } = options;
   const storage = new KubeStorage();
   const port = await freePort();
   const ca = tokens && (await createCa('kube test CA'));
@@ -121,7 +123,7 @@ export async function startKube(options: KubeOptions = {}): Promise<KubeServer> 
     if (watching) return watch(url, resource, namespace, response);
     const [status, result] = perform(verb, url, resource, namespace, name, body);
     if (fault) return void request.socket.resetAndDestroy();
-    send(response, status, only(request, verb === 'list', result));
+    send(response, status, only(request, verb === 'list', result), most);
   };
 
   const perform = (
@@ -331,8 +333,9 @@ function statusOf({ code, reason, message }: KubeFault): object {
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code };
 }
 
-function send(response: ServerResponse, status: number, body: object): void {
+function send(response: ServerResponse, status: number, body: object, most = Number.POSITIVE_INFINITY): void {
   const text = JSON.stringify(body);
+  if (text.length > most) return;
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
   response.end(text);
 }

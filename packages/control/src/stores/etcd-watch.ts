@@ -4,53 +4,18 @@
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { sha256 } from '../canonical.ts';
-import { readHead } from '../codec.ts';
+import { MOST_HEAD, readHead } from '../codec.ts';
+import { TENANT_ID } from '../keys.ts';
 import { Queue } from '../queue.ts';
 import type { Head } from '../release.ts';
 import type { HeadEvent } from '../store.ts';
 import { slices } from '../turns.ts';
 import { type EtcdClient, isStaleLogin, isTooLarge, jitter, RevisionGone, TooLarge } from './etcd-client.ts';
-import { type KeyValue, methods, type RangeResponse, type WatchResponse } from './etcd-rpc.ts';
+import { pageSize, pagesOf, rangeEnd } from './etcd-pages.ts';
+import { type KeyValue, methods, type WatchResponse } from './etcd-rpc.ts';
 
-/** Heads in one answer of a list. */
-const PAGE = 250;
 /** Milliseconds between two attempts, first and longest. */
 const BACKOFF = { first: 50, most: 2000 };
-
-/** The end of the range of all keys that start with `prefix`, which ends in "/". */
-export function rangeEnd(prefix: string): Buffer {
-  return Buffer.from(`${prefix.slice(0, -1)}0`);
-}
-
-/**
- * All pairs below a prefix as they were at one revision; one that no message can hold comes with an empty value. Throws
- * RevisionGone when that is compacted meanwhile.
- */
-export async function listPrefix(client: EtcdClient, prefix: string): Promise<{ revision: number; kvs: KeyValue[] }> {
-  const kvs: KeyValue[] = [];
-  let key: Buffer = Buffer.from(prefix);
-  let revision = 0;
-  let limit = PAGE;
-  for (;;) {
-    const range = { key, range_end: rangeEnd(prefix), ...(revision > 0 && { revision }) };
-    let page: RangeResponse;
-    try {
-      page = await client.call(methods.range, { ...range, limit });
-    } catch (error) {
-      if (!(error instanceof TooLarge)) throw error;
-      if (limit > 1) {
-        limit = Math.ceil(limit / 8);
-        continue;
-      }
-      page = await client.call(methods.range, { ...range, limit, keys_only: true });
-    }
-    revision ||= Number(page.header.revision);
-    for (const kv of page.kvs) kvs.push(kv);
-    const last = page.kvs.at(-1);
-    if (!page.more || !last) return { revision, kvs };
-    key = Buffer.concat([last.key, Buffer.from([0])]);
-  }
-}
 
 export function watchHeads(client: EtcdClient, prefix: string, signal: AbortSignal): AsyncIterable<HeadEvent> {
   const queue = new Queue<HeadEvent>(signal);
@@ -66,9 +31,10 @@ class Watcher {
   readonly #signal: AbortSignal;
   /** The first revision that was not handed on yet; 0: list first. */
   #next = 0;
+  readonly #pages = pageSize();
   /**
-   * What the store held at #next - 1, to find out whether it still has the same past. Hashes: a value lies in the
-   * message it came with, 64 KiB and more, and would keep all of it.
+   * What the store held at #next - 1, by `nameOf` its key, to find out whether it still has the same past. Hashes: a
+   * value lies in the message it came with, 64 KiB and more, and would keep all of it.
    */
   readonly #held = new Map<string, { revision: string; hash: string }>();
   #endpoint = Math.floor(Math.random() * 1000);
@@ -102,9 +68,9 @@ class Watcher {
    * when its revision is higher than ours by now: the newest head then is another one, or has another revision.
    */
   async #samePast(): Promise<boolean> {
-    let newest: { key: string; revision: string; hash: string } | undefined;
-    for (const [key, held] of this.#held) {
-      if (!newest || Number(held.revision) > Number(newest.revision)) newest = { key, ...held };
+    let newest: { name: string; revision: string; hash: string } | undefined;
+    for (const [name, held] of this.#held) {
+      if (!newest || Number(held.revision) > Number(newest.revision)) newest = { name, ...held };
     }
     try {
       const { kvs, count } = await this.#client.call(methods.range, {
@@ -118,8 +84,8 @@ class Watcher {
       if (Number(count) !== this.#held.size) return false;
       const kv = kvs[0];
       if (!kv || !newest) return !kv && !newest;
-      const { key, revision, hash } = newest;
-      return kv.key.toString() === key && kv.mod_revision === revision && sha256(kv.value) === hash;
+      const { name, revision, hash } = newest;
+      return this.#nameOf(kv.key) === name && kv.mod_revision === revision && hashOf(kv.value) === hash;
     } catch (error) {
       if (error instanceof RevisionGone || error instanceof TooLarge) return false;
       throw error;
@@ -127,19 +93,23 @@ class Watcher {
   }
 
   async #list(): Promise<void> {
-    const { revision, kvs } = await listPrefix(this.#client, this.#prefix);
     const heads = new Map<string, Head>();
     const invalid = new Map<string, string>();
     this.#held.clear();
     const breathe = slices();
-    for (const kv of kvs) {
-      await breathe();
-      const tenant = this.#hold(kv);
-      const result = readHead(kv.value, tenant);
-      if ('head' in result) heads.set(tenant, result.head);
-      else invalid.set(tenant, result.reason);
+    let at = 0;
+    for await (const { revision, kvs, large } of pagesOf(this.#client, this.#prefix, this.#pages)) {
+      at = revision;
+      for (const kv of kvs) {
+        await breathe();
+        const tenant = this.#hold(kv);
+        if (tenant === null) continue;
+        const result = readHead(large ? null : kv.value, tenant);
+        if ('head' in result) heads.set(tenant, result.head);
+        else invalid.set(tenant, result.reason);
+      }
     }
-    this.#next = revision + 1;
+    this.#next = at + 1;
     this.#queue.push({ type: 'list', heads, invalid });
   }
 
@@ -210,20 +180,33 @@ class Watcher {
       if (revision < from) continue;
       this.#next = Math.max(this.#next, revision + 1);
       if (type === 'DELETE') {
-        const key = kv.key.toString();
-        this.#held.delete(key);
-        this.#queue.push({ type: 'delete', tenant: key.slice(this.#prefix.length) });
+        const name = this.#nameOf(kv.key);
+        this.#held.delete(name);
+        if (TENANT_ID.test(name)) this.#queue.push({ type: 'delete', tenant: name });
         continue;
       }
       const tenant = this.#hold(kv);
+      if (tenant === null) continue;
       const result = readHead(kv.value, tenant);
       this.#queue.push('head' in result ? { type: 'put', tenant, ...result } : { type: 'invalid', tenant, ...result });
     }
   }
 
-  #hold(kv: KeyValue): string {
-    const key = kv.key.toString();
-    this.#held.set(key, { revision: kv.mod_revision, hash: sha256(kv.value) });
-    return key.slice(this.#prefix.length);
+  /** The tenant, or null when somebody put there what is no head of ours. */
+  #hold(kv: KeyValue): string | null {
+    const name = this.#nameOf(kv.key);
+    this.#held.set(name, { revision: kv.mod_revision, hash: hashOf(kv.value) });
+    return TENANT_ID.test(name) ? name : null;
   }
+
+  /** The tenant whose head lies at a key; of any other key, which may be anything, a short name that is no tenant's. */
+  #nameOf(key: Buffer): string {
+    const name = key.toString('latin1', Buffer.byteLength(this.#prefix));
+    return TENANT_ID.test(name) ? name : `/${sha256(key)}`;
+  }
+}
+
+/** Of what is too large to be a head its size will do. */
+function hashOf(value: Buffer): string {
+  return value.length > MOST_HEAD ? `${value.length} bytes` : sha256(value);
 }

@@ -6,9 +6,10 @@ import { TenantStatus, WorkerRecord } from '../release.ts';
 import { type ConfigStore, HeadConflict, HeadInvalid, StoreCorrupt } from '../store.ts';
 import { EtcdClient, type EtcdClientOptions, RevisionGone, TooLarge } from './etcd-client.ts';
 import { EtcdLease } from './etcd-lease.ts';
+import { pagesOf } from './etcd-pages.ts';
 import { EtcdReader } from './etcd-reader.ts';
 import { type Compare, type KeyValue, methods, type RequestOp } from './etcd-rpc.ts';
-import { listPrefix, watchHeads } from './etcd-watch.ts';
+import { watchHeads } from './etcd-watch.ts';
 
 export interface EtcdStoreOptions extends EtcdClientOptions {
   /** Starts and ends with "/"; default `/arcus/v1/`. */
@@ -67,7 +68,9 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
   const list = async (below: string): Promise<KeyValue[]> => {
     for (;;) {
       try {
-        return (await listPrefix(client, below)).kvs;
+        const kvs: KeyValue[] = [];
+        for await (const page of pagesOf(client, below)) kvs.push(...page.kvs);
+        return kvs;
       } catch (error) {
         // Compacted between two pages: from the start.
         if (!(error instanceof RevisionGone)) throw error;
@@ -142,12 +145,14 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
     },
     async getHead(tenant) {
       const key = headKey(tenant);
+      let large = false;
       const kv = await reader.get(key).catch(async (error) => {
         if (!(error instanceof TooLarge)) throw error;
+        large = true;
         return (await client.call(methods.range, { key, keys_only: true })).kvs[0] ?? null;
       });
       if (!kv) return null;
-      const result = readHead(kv.value, tenant);
+      const result = readHead(large ? null : kv.value, tenant);
       if ('reason' in result) throw new HeadInvalid(result.reason, kv.mod_revision);
       return { head: result.head, revision: kv.mod_revision };
     },
@@ -179,9 +184,9 @@ export function openEtcdStore({ prefix = defaultPrefix, ...options }: EtcdStoreO
       return succeeded ? header.revision : null;
     },
     watchHeads: (signal) => watchHeads(client, where.heads, AbortSignal.any([signal, closing.signal])),
-    async leaseWorker(record, ttlSeconds) {
+    async leaseWorker(record, ttlSeconds, refused) {
       checked(WORKER_ID, record.id);
-      const lease = await EtcdLease.open(client, where, record, ttlSeconds);
+      const lease = await EtcdLease.open(client, where, record, ttlSeconds, refused);
       leases.add(lease);
       return lease;
     },

@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { encode, readHead } from '../codec.ts';
+import { TENANT_ID } from '../keys.ts';
 import { Queue } from '../queue.ts';
 import type { Head } from '../release.ts';
 import { HeadConflict, type HeadEvent, HeadInvalid, type Revision, type StoreCorrupt } from '../store.ts';
@@ -57,6 +58,7 @@ export function openFileHeads(folder: string, writer: Writer): FileHeads {
       const number = Number(name.slice(dot + 1));
       if (dot <= 0 || !Number.isSafeInteger(number)) continue;
       const tenant = name.slice(0, dot);
+      if (!TENANT_ID.test(tenant)) continue;
       const numbers = found.get(tenant);
       if (numbers) numbers.push(number);
       else found.set(tenant, [number]);
@@ -155,7 +157,8 @@ export function openFileHeads(folder: string, writer: Writer): FileHeads {
           if (name === null) scan = true;
           else {
             const dot = name.lastIndexOf('.');
-            mark(name.slice(0, dot), Number(name.slice(dot + 1)) || 0);
+            const tenant = name.slice(0, dot);
+            if (TENANT_ID.test(tenant)) mark(tenant, Number(name.slice(dot + 1)) || 0);
           }
           wake();
         }).on('error', () => detach());

@@ -25,6 +25,8 @@ export interface Answer {
   /** A 2xx, or 404, 409, 410: everything else is thrown. */
   status: number;
   body: unknown;
+  /** Length of the body. */
+  bytes: number;
   /** An earlier attempt gave no answer and may have been carried out. */
   again: boolean;
 }
@@ -36,6 +38,8 @@ export interface CallOptions {
   only?: 'metadata' | 'list of metadata' | undefined;
   /** Something large goes or comes: it may take five times the deadline, as long as it moves. */
   large?: boolean;
+  /** Bytes of the answer; a longer one is AnswerTooLarge. */
+  most?: number | undefined;
 }
 
 interface Identity {
@@ -68,6 +72,9 @@ export function jitter(ms: number): number {
 /** The asked resourceVersion is too old, or of a past that this server does not have. */
 export class VersionGone extends StoreUnavailable {}
 
+/** More than was to be taken into memory at once. */
+export class AnswerTooLarge extends StoreUnavailable {}
+
 export class KubernetesClient {
   readonly deadline: number;
   readonly #options: KubernetesClientOptions;
@@ -99,11 +106,13 @@ export class KubernetesClient {
       let status: number;
       let retryAfter: number;
       let body: unknown;
+      let bytes: number;
       try {
         const response = await this.#send(method, path, options, { silence, total: options.large ? left : silence });
         status = response.statusCode!;
         retryAfter = Number(response.headers['retry-after']) * 1000;
-        const text = await bodyOf(response);
+        const text = await bodyOf(response, options.most);
+        bytes = text.length;
         body = text === '' ? null : JSON.parse(text);
       } catch (error) {
         if (error instanceof StoreUnavailable) throw error;
@@ -113,7 +122,7 @@ export class KubernetesClient {
         continue;
       }
       if ((status >= 200 && status < 300) || status === 404 || status === 409 || status === 410) {
-        return { status, body, again };
+        return { status, body, bytes, again };
       }
       fault = faultOf(status, body);
       if (status === 401 && !renewed) {
@@ -132,20 +141,16 @@ export class KubernetesClient {
     throw fault;
   }
 
-  /**
-   * All objects of a collection as they were at one moment, `limit` per answer (none: all in one, which a server may
-   * take from its memory). Throws VersionGone when the moment is compacted away between two pages.
-   */
+  /** All objects of a collection as they were at one moment, in one answer: a server may take them from its memory. */
   async list<T extends z.ZodType>(
     path: string,
     item: T,
     query: CallOptions['query'],
-    limit?: number,
   ): Promise<{ resourceVersion: string; items: z.output<T>[] }> {
     const items: z.output<T>[] = [];
     let from: string | undefined;
     for (;;) {
-      const page = await this.page(path, item, { ...query, limit, continue: from });
+      const page = await this.page(path, item, { ...query, continue: from });
       for (const each of page.items) items.push(each);
       from = page.next;
       if (from === undefined) return { resourceVersion: page.resourceVersion, items };
@@ -157,9 +162,9 @@ export class KubernetesClient {
     path: string,
     item: T,
     query: CallOptions['query'],
-    only?: 'list of metadata',
-  ): Promise<{ resourceVersion: string; items: z.output<T>[]; next: string | undefined }> {
-    const { status, body } = await this.call('GET', path, { query, only });
+    options: Pick<CallOptions, 'only' | 'most'> = {},
+  ): Promise<{ resourceVersion: string; items: z.output<T>[]; next: string | undefined; bytes: number }> {
+    const { status, body, bytes } = await this.call('GET', path, { query, ...options });
     if (status === 410) throw new VersionGone(messageOf(body));
     if (status !== 200) throw faultOf(status, body);
     const { metadata, items } = parse(Page, body, path);
@@ -167,6 +172,7 @@ export class KubernetesClient {
       resourceVersion: metadata.resourceVersion,
       items: items.map((each) => parse(item, each, path)),
       next: metadata.continue || undefined,
+      bytes,
     };
   }
 
@@ -290,9 +296,15 @@ export class KubernetesClient {
   }
 }
 
-async function bodyOf(response: IncomingMessage): Promise<string> {
+async function bodyOf(response: IncomingMessage, most = Number.POSITIVE_INFINITY): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk);
+  let bytes = 0;
+  for await (const chunk of response) {
+    bytes += chunk.length;
+    // Leaving the loop ends the answer.
+    if (bytes > most) throw new AnswerTooLarge(`kubernetes: the answer is larger than ${most} bytes`);
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks).toString('utf8');
 }
 

@@ -6,14 +6,18 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { z } from 'zod';
 import { readHead } from '../codec.ts';
+import { PageSize } from '../page-size.ts';
 import { Queue } from '../queue.ts';
 import type { Head } from '../release.ts';
-import type { HeadEvent } from '../store.ts';
-import { jitter, type KubernetesClient, VersionGone } from './kubernetes-client.ts';
+import { type HeadEvent, StoreRefused, StoreUnavailable } from '../store.ts';
+import { slices } from '../turns.ts';
+import { AnswerTooLarge, jitter, type KubernetesClient, VersionGone } from './kubernetes-client.ts';
 import { AnyObject, ConfigMap, tenantOf } from './kubernetes-names.ts';
 
 /** Heads in one answer of a list. */
 const PAGE = 500;
+/** Bytes of one: of usual heads it has half a MiB, of a few that are as large as a ConfigMap may be several. */
+const MOST_PAGE = 8 * 1024 * 1024;
 /** Milliseconds between two attempts, first and longest. */
 const BACKOFF = { first: 50, most: 2000 };
 /** Seconds after which the server ends a watch in order, so that watchers spread anew over its replicas. */
@@ -32,7 +36,7 @@ const Status = z.object({ code: z.number().optional() });
 
 /** The head in a ConfigMap, or why there is none. */
 export function headOf(map: ConfigMap, tenant: string): { head: Head } | { reason: string } {
-  return readHead(Buffer.from(map.data?.head ?? ''), tenant);
+  return readHead(map.data?.head ?? '', tenant);
 }
 
 /** `path` is that of the ConfigMaps; `ping` tells whether the server answers. */
@@ -53,6 +57,7 @@ class Watcher {
   readonly #ping: () => Promise<void>;
   readonly #queue: Queue<HeadEvent>;
   readonly #signal: AbortSignal;
+  readonly #pages = new PageSize(PAGE, PAGE);
   /** Behind this the next watch goes on; null: list first. */
   #seen: string | null = null;
   /** What the store held at #seen, by name, to find out whether it still has the same past. */
@@ -109,7 +114,7 @@ class Watcher {
       limit: 1,
     };
     try {
-      const { items } = await this.#client.page(this.#path, AnyObject, query, 'list of metadata');
+      const { items } = await this.#client.page(this.#path, AnyObject, query, { only: 'list of metadata' });
       const found = items[0]?.metadata;
       return found?.uid === newest?.uid && found?.resourceVersion === newest?.resourceVersion;
     } catch (error) {
@@ -127,19 +132,55 @@ class Watcher {
   async #list(): Promise<string> {
     const heads = new Map<string, Head>();
     const invalid = new Map<string, string>();
-    const query = { labelSelector: HEADS };
-    const { resourceVersion, items } = await this.#client.list(this.#path, ConfigMap, query, PAGE);
     this.#held.clear();
-    for (const map of items) {
-      const tenant = this.#hold(map);
-      if (tenant === null) continue;
-      const result = headOf(map, tenant);
-      if ('head' in result) heads.set(tenant, result.head);
-      else invalid.set(tenant, result.reason);
+    this.#pages.restart();
+    const breathe = slices();
+    let resourceVersion = '';
+    // Page by page: what was read of one is let go of before the next one comes.
+    for (let from: string | undefined, more = true; more; more = from !== undefined) {
+      const page = await this.#page(from);
+      ({ resourceVersion, next: from } = page);
+      for (const map of page.items) {
+        await breathe();
+        const tenant = this.#hold(map);
+        if (tenant === null) continue;
+        const result = page.large ? readHead(null, tenant) : headOf(map, tenant);
+        if ('head' in result) heads.set(tenant, result.head);
+        else invalid.set(tenant, result.reason);
+      }
     }
     this.#seen = resourceVersion;
     this.#queue.push({ type: 'list', heads, invalid });
     return resourceVersion;
+  }
+
+  /**
+   * The page behind `from`. One that does not come is asked for again, smaller: a `continue` token names a moment and a
+   * place, so that the limit may be another one. `large`: a single ConfigMap, without its content.
+   */
+  async #page(from: string | undefined) {
+    for (;;) {
+      const query = { labelSelector: HEADS, limit: this.#pages.limit, continue: from };
+      try {
+        const page = await this.#client.page(this.#path, ConfigMap, query, { most: MOST_PAGE });
+        this.#pages.came(page.bytes);
+        return { ...page, large: false };
+      } catch (error) {
+        const final =
+          !(error instanceof StoreUnavailable) || error instanceof VersionGone || error instanceof StoreRefused;
+        if (final) throw error;
+        const smaller = this.#pages.failed();
+        if (error instanceof AnswerTooLarge) {
+          if (smaller) continue;
+          const { items, ...page } = await this.#client.page(this.#path, AnyObject, query, {
+            only: 'list of metadata',
+          });
+          return { ...page, items: items.map((item): ConfigMap => item), large: true };
+        }
+        // The first one: more likely the server is away.
+        if (!smaller || from === undefined) throw error;
+      }
+    }
   }
 
   /** Resolves when the stream is over, for whatever reason; throws when there was none. */

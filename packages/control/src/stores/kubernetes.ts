@@ -49,7 +49,7 @@ export function openKubernetesStore({ namespace, blobs = namespace, ...options }
   const closing = new AbortController();
   const leases = new Set<KubernetesLease>();
 
-  const ping = async () => void (await client.page(headMaps, AnyObject, { limit: 1 }, 'list of metadata'));
+  const ping = async () => void (await client.page(headMaps, AnyObject, { limit: 1 }, { only: 'list of metadata' }));
   const now = () => client.now(ping);
 
   const read = async (path: string, name: string, large = false): Promise<ConfigMap | null> => {
