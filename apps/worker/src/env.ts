@@ -29,7 +29,11 @@ const Labels = z.string().transform((text, ctx): Record<string, string> => {
 /** A worker's settings: environment variables, each read once, here. */
 export const WorkerEnv = z.object({
   ARCUS_DATA: z.string().min(1).default('.data').describe('Folder for the snapshot and the id'),
-  ARCUS_WORKER_ID: z.string().regex(WORKER_ID).optional().describe('Default: made from the host name, then kept'),
+  ARCUS_WORKER_ID: z
+    .string()
+    .regex(WORKER_ID, 'must be 1 to 128 letters, digits, "_", "." or "-", the first a letter or digit')
+    .optional()
+    .describe('Default: made from the host name, then kept'),
   ARCUS_WORKER_LABELS: Labels.default({}).describe('k=v,k=v'),
   ARCUS_ADMIN_LISTEN: z.string().default('127.0.0.1:7900').pipe(Listen).describe('/health /ready /metrics'),
   ...StoreEnv.shape,

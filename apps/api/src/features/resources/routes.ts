@@ -1,5 +1,6 @@
 import { type AnyObject, kinds } from '@arcus/gateway/config.ts';
 import { pointer } from '@arcus/gateway/fault.ts';
+import { faultsOf } from '@arcus/gateway/issues.ts';
 import { type Family, type Kind, Name } from '@arcus/gateway/kind.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -76,10 +77,11 @@ function familyRoutes(target: Target, family: Family, path: string): FastifyPlug
       },
       async (request, reply) => {
         const body: unknown = request.body;
-        const named = Name.safeParse(isObject(body) ? body.name : undefined);
+        if (!isObject(body)) throw invalid([{ pointer: '', code: 'invalid_type', message: 'must be an object' }]);
+        const named = Name.safeParse(body.name);
         if (!named.success) {
-          const message = named.error.issues[0]!.message;
-          throw invalid([{ pointer: isObject(body) ? pointer('name') : '', code: 'invalid_name', message }]);
+          const [fault] = faultsOf(named.error, body.name);
+          throw invalid([{ ...fault!, pointer: pointer('name'), code: 'invalid_name' }]);
         }
         const name = named.data;
         const written = await target.write(request, reply, {

@@ -17,7 +17,7 @@ import { type Move, move, type RolloutRow, rulesOf, stepsOf } from './store.ts';
 const Params = TenantParams.extend({
   rollout_id: z
     .string()
-    .regex(/^(?:current|r-[0-9a-f]{16})$/)
+    .regex(/^(?:current|r-[0-9a-f]{16})$/, 'must be current or the id of a rollout')
     .describe('Id of a rollout; current: the one that is under way'),
 });
 
