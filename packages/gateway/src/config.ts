@@ -169,9 +169,9 @@ function* parseObjectSteps(
         ? (['required', 'is required'] as const)
         : ([
             'unknown_type',
-            typeof type === 'string' ? `"${type.slice(0, 64)}" is unknown` : 'must be a string',
+            typeof type === 'string' ? `type "${type.slice(0, 64)}" is unknown` : 'must be a string',
           ] as const);
-    return { object: null, faults: [{ pointer: '/type', code, message: `type ${what}; known: ${known}` }] };
+    return { object: null, faults: [{ pointer: '/type', code, message: `${what}; known: ${known}` }] };
   }
   return yield* parseInSteps(kind.config as z.ZodObject, input as Record<string, unknown>, () =>
     before?.(family, (input as { name?: unknown }).name as string),

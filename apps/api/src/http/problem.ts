@@ -88,7 +88,18 @@ export class Problem extends Error {
 
 /** 422 with these faults. */
 export const invalid = (faults: readonly Fault[]): Problem =>
-  new Problem('invalid', faults.length === 1 ? faults[0]!.message : `${faults.length} faults`, { faults });
+  new Problem('invalid', faults.length === 1 ? sentenceOf(faults[0]!) : `${faults.length} faults`, { faults });
+
+/** What a fault says, with the field that it is about: "escapers/0/type is required". */
+export function sentenceOf({ pointer, message, code }: Fault): string {
+  // The message names the key itself.
+  const field = (code === 'unknown_key' ? pointer.replace(/\/[^/]*$/, '') : pointer).slice(1);
+  if (field === '') return message;
+  return PREDICATE.test(message) ? `${field} ${message}` : `${field}: ${message}`;
+}
+
+/** How messages begin that say something of their field; others are sentences of their own. */
+const PREDICATE = /^(?:is|must|needs|has|goes) /;
 
 /** One answer for what does not exist and for what another tenant has: they must not be told apart. */
 export const notFound = (): Problem => new Problem('not_found');

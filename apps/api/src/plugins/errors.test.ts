@@ -26,3 +26,46 @@ test('a conflict is not told as something that exists already, unless it does', 
   await api.call('POST', '/tenants', { body });
   assert.equal((await api.call('POST', '/tenants', { body })).body.detail, 'A tenant with this id exists already');
 });
+
+test('one fault is told with its field in the detail', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'x' } });
+  const cases: [string, string, object | undefined, string][] = [
+    [
+      'PUT',
+      '/tenants/acme/config',
+      { escapers: [{ name: 'a', type: 'proxy_http' }] },
+      'escapers/0/proxy_addr is required',
+    ],
+    [
+      'PUT',
+      '/tenants/acme/config',
+      { escapers: [{ name: 'a' }] },
+      'escapers/0/type is required; known: direct_fixed, ',
+    ],
+    [
+      'PUT',
+      '/tenants/acme/config',
+      { escapers: [{ name: 'a', type: 'direct_fixed', resolver: 'r' }] },
+      'escapers/0/resolver: there is no "r" in resolvers',
+    ],
+    ['PUT', '/tenants/acme/escapers/a', { type: 'dummy_deny', bogus: 1 }, 'unknown key "bogus"'],
+    [
+      'PUT',
+      '/tenants/acme/config',
+      { escapers: [{ name: 'a', type: 'dummy_deny', bogus: 1 }] },
+      'escapers/0: unknown key "bogus"',
+    ],
+    ['POST', '/tenants/acme/escapers', [], 'must be an object'],
+    ['POST', '/tenants/acme/escapers', {}, 'name is required'],
+    ['POST', '/tenants/acme/users', { username: 1 }, 'username must be a string'],
+    ['GET', '/tenants?bogus=1&limit=0', undefined, 'limit must be at least 1; unknown query key "bogus"'],
+    ['POST', '/tenants/acme/reload?wait=x', undefined, 'wait must be "acked"'],
+    ['GET', '/tenants/acme/rollouts/x', undefined, 'rollout_id must be current or the id of a rollout'],
+  ];
+  for (const [method, url, body, detail] of cases) {
+    const answer = await api.call(method, url, { body, ...(url.endsWith('/config') ? { match: '*' } : {}) });
+    assert.ok(answer.body.detail?.startsWith(detail), `${method} ${url}: ${answer.text}`);
+  }
+});

@@ -2,7 +2,7 @@ import { StoreUnavailable } from '@arcus/control/store.ts';
 import { FaultError, pointer } from '@arcus/gateway/fault.ts';
 import type { FastifyError, FastifyInstance } from 'fastify';
 import { isAway } from '../db/open.ts';
-import { invalid, Problem, type ProblemCode } from '../http/problem.ts';
+import { invalid, Problem, type ProblemCode, sentenceOf } from '../http/problem.ts';
 
 const byStatus = new Map<number, ProblemCode>([
   [405, 'method_not_allowed'],
@@ -65,8 +65,12 @@ function problemOf(error: Error): Problem {
     const part = (error as { validationContext?: string }).validationContext;
     if (part === undefined || part === 'body') return invalid(error.faults);
     const at = part === 'querystring' ? 'query' : part;
-    return new Problem('bad_request', error.faults.map((f) => `${f.pointer.slice(1)} ${f.message}`).join('; '), {
-      faults: error.faults.map((f) => ({ ...f, pointer: pointer(at) + f.pointer })),
+    const faults = error.faults.map((fault) => ({
+      ...fault,
+      message: fault.message.replace(/^unknown key /, `unknown ${at} key `),
+    }));
+    return new Problem('bad_request', faults.map(sentenceOf).join('; '), {
+      faults: faults.map((fault) => ({ ...fault, pointer: pointer(at) + fault.pointer })),
     });
   }
   if (error instanceof StoreUnavailable) {

@@ -112,9 +112,13 @@ export function userRoutes(target: Target, sealer: Sealer): FastifyPluginAsyncZo
       },
       async (request, reply) => {
         const body: unknown = request.body;
-        const username = isObject(body) ? body.username : undefined;
+        if (!isObject(body)) throw invalid([{ pointer: '', code: 'invalid_type', message: 'must be an object' }]);
+        const { username } = body;
+        if (username === undefined) {
+          throw invalid([{ pointer: '/username', code: 'required', message: 'is required' }]);
+        }
         if (typeof username !== 'string') {
-          throw invalid([{ pointer: isObject(body) ? '/username' : '', code: 'required', message: 'is required' }]);
+          throw invalid([{ pointer: '/username', code: 'invalid_type', message: 'must be a string' }]);
         }
         const { state, tags } = await target.write(request, reply, {
           action: 'users.create',
