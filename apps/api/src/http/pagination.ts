@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { Problem } from './problem.ts';
+import { wholeNumber } from './whole-number.ts';
 
 /** Query of every list. */
 export const PageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(1000).default(100).describe('How many at most, 1 to 1000'),
+  limit: wholeNumber(1, 1000).default(100).describe('How many at most, 1 to 1000'),
   cursor: z.string().max(2048).optional().describe('`next_cursor` of the page before'),
 });
 

@@ -69,3 +69,41 @@ test('one fault is told with its field in the detail', async (t) => {
     assert.ok(answer.body.detail?.startsWith(detail), `${method} ${url}: ${answer.text}`);
   }
 });
+
+test('a number in a path or a query is decimal, and a choice names all there is to choose from', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'x' } });
+  await api.call('POST', '/tenants/acme/drafts', { body: { name: 'q' } });
+  for (const number of ['0x1', '1e0', '1.0', '+1', '%201', '', 'one']) {
+    for (const [url, name] of [
+      [`/tenants?limit=${number}`, 'limit'],
+      [`/tenants/acme/metrics?users=${number}`, 'users'],
+      [`/workers/w/tenants?limit=${number}`, 'limit'],
+      [`/tenants/acme/rollouts?version=${number}`, 'version'],
+      [`/tenants/acme/releases/1/diff?against=${number}`, 'against'],
+      ...(number === '' ? [] : [[`/tenants/acme/releases/${number}`, 'version']]),
+    ]) {
+      const { status, body, text } = await api.call('GET', url!);
+      assert.deepEqual([status, body.detail], [400, `${name} must be a whole number`], `${url}: ${text}`);
+    }
+    const timeout = await api.call('POST', `/tenants/acme/reload?timeout=${number}s`);
+    assert.equal(timeout.status, 400, `${number}s`);
+    const against = await api.call('GET', `/tenants/acme/drafts/q/diff?against=${number}`);
+    assert.equal(against.body.detail, 'against must be stable, latest or the version of a release');
+  }
+  assert.equal((await api.call('GET', '/tenants/acme/drafts/q/diff?against=1')).status, 200);
+  assert.equal((await api.call('GET', '/tenants?limit=-1')).body.detail, 'limit must be at least 1');
+});
+
+test('a parameter that does not go with another is named', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'x' } });
+  const answer = await api.call('PUT', '/tenants/acme/config?rollout={}&wait=acked&publish=hold', {
+    body: {},
+    match: '*',
+  });
+  const pointers = answer.body.errors?.map((one: { pointer: string }) => one.pointer);
+  assert.deepEqual([answer.status, pointers], [400, ['/query/publish', '/query/wait']], answer.text);
+});

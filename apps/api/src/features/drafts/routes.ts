@@ -240,7 +240,9 @@ export function draftRoutes(context: Context): FastifyPluginAsyncZod {
           params: DraftParams,
           querystring: z.strictObject({
             against: z
-              .union([z.enum(['stable', 'latest']), Version])
+              .union([z.enum(['stable', 'latest']), Version], {
+                error: 'must be stable, latest or the version of a release',
+              })
               .default('stable')
               .describe(
                 'stable: the release that is served; latest: the newest, which may be held; or the version of any',

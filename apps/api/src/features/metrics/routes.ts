@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Context } from '../../deps.ts';
 import { GLOBAL, TenantParams } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
+import { wholeNumber } from '../../http/whole-number.ts';
 import { access } from '../../plugins/auth.ts';
 import { mustExist } from '../targets/live.ts';
 import { type Counts as CountsOf, readCounts, readTotals, type Totals as TotalsOf } from './store.ts';
@@ -101,7 +102,7 @@ export function metricsRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'Counters of a tenant: totals, and by server, escaper and user',
           params: TenantParams,
           querystring: z.strictObject({
-            users: z.coerce.number().int().min(0).max(1000).default(100).describe('How many of the busiest users'),
+            users: wholeNumber(0, 1000).default(100).describe('How many of the busiest users'),
           }),
           response: { 200: TenantMetrics },
         },

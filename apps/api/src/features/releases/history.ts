@@ -10,9 +10,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Db, Prisma } from '../../db/open.ts';
 import { notFound } from '../../http/problem.ts';
+import { wholeNumber } from '../../http/whole-number.ts';
 import type { Document } from './document.ts';
 
-export const Version = z.coerce.number().int().min(1).max(2_147_483_647).describe('Version of a release');
+export const Version = wholeNumber(1, 2_147_483_647).describe('Version of a release');
 
 /** The release's row and its document, from the database alone. Throws 404 when it is not there (any more). */
 export async function readRelease(

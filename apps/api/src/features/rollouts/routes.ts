@@ -8,6 +8,7 @@ import { notFound, Problem } from '../../http/problem.ts';
 import { originOf } from '../../http/write.ts';
 import { access } from '../../plugins/auth.ts';
 import { placementOf } from '../releases/head.ts';
+import { Version } from '../releases/history.ts';
 import { mustExist } from '../targets/live.ts';
 import { notesOn, planOf } from './plan.ts';
 import { Rollout, RolloutDetail, RolloutStart } from './schema.ts';
@@ -146,7 +147,7 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
           tags: ['rollouts'],
           summary: 'List rollouts, newest first',
           params: TenantParams,
-          querystring: PageQuery.extend({ version: z.coerce.number().int().optional().describe('Of this release') }),
+          querystring: PageQuery.extend({ version: Version.optional().describe('Of this release') }),
           response: { 200: pageOf(Rollout) },
         },
       },

@@ -57,11 +57,12 @@ type RolloutQuery = WriteQuery & { rollout?: Omit<RolloutStart, 'version'> | und
 /** The query of a write whose release is to be rolled out holds it. Refuses what could not begin, before it is stored. */
 export function heldFor<Q extends RolloutQuery>(context: Context, query: Q): Q {
   if (!query.rollout) return query;
-  if (query.publish !== undefined || query.wait !== undefined) {
-    throw new Problem(
-      'bad_request',
-      '?rollout= goes without publish and wait: the release is held, and goes out by steps',
-    );
+  const faults = (['publish', 'wait'] as const)
+    .filter((name) => query[name] !== undefined)
+    .map((name) => ({ pointer: `/query/${name}`, code: 'conflicting', message: 'goes without rollout' }));
+  if (faults.length > 0) {
+    const detail = '?rollout= goes without publish and wait: the release is held, and goes out by steps';
+    throw new Problem('bad_request', detail, { faults });
   }
   demandSignals(context, query.rollout.halt_on, '/query/rollout');
   return { ...query, publish: 'hold' };

@@ -7,6 +7,7 @@ import type { Context } from '../../deps.ts';
 import { Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
 import { notFound, Problem } from '../../http/problem.ts';
+import { wholeNumber } from '../../http/whole-number.ts';
 import { access } from '../../plugins/auth.ts';
 import { audit } from '../audit/record.ts';
 import { wantedHead } from '../releases/head.ts';
@@ -92,7 +93,7 @@ export function workerRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'Which version of which tenant a worker runs, or refused and why; by id of the tenant',
           params: Params,
           querystring: PageQuery.extend({
-            limit: z.coerce.number().int().min(1).max(MOST_TENANTS).default(MOST_TENANTS).describe('Tenants looked at'),
+            limit: wholeNumber(1, MOST_TENANTS).default(MOST_TENANTS).describe('Tenants looked at'),
           }),
           response: { 200: pageOf(WorkerTenant) },
         },
