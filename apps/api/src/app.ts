@@ -26,7 +26,7 @@ import { auth } from './plugins/auth.ts';
 import { bodies } from './plugins/bodies.ts';
 import { errors } from './plugins/errors.ts';
 import { describeProblems, openapi } from './plugins/openapi.ts';
-import { schemas } from './plugins/schemas.ts';
+import { nothingUnasked, schemas } from './plugins/schemas.ts';
 
 export interface App {
   /** Not listening yet; `inject` works. */
@@ -93,6 +93,7 @@ export async function buildApp(deps: Deps): Promise<App> {
   await openapi(http, version);
   await http.register(
     async (api) => {
+      nothingUnasked(api);
       describeProblems(api);
       const live = liveTarget(context);
       await api.register(healthRoutes(context));

@@ -4,7 +4,7 @@ import { wholeNumber } from './whole-number.ts';
 
 /** Query of every list. */
 export const PageQuery = z.strictObject({
-  limit: wholeNumber(1, 1000).default(100).describe('How many at most, 1 to 1000'),
+  limit: wholeNumber(1, 1000).prefault(100).describe('How many at most, 1 to 1000'),
   cursor: z.string().max(2048).optional().describe('`next_cursor` of the page before'),
 });
 

@@ -67,6 +67,8 @@ test('/openapi.json is OpenAPI 3.1, and names each operation once', async (t) =>
   const ids = operationsOf(document).map(({ operation }) => operation.operationId);
   assert.deepEqual(ids, [...new Set(ids)]);
   assert.ok(ids.includes('putTenantsUserGroupsByName'));
+  const limit = document.paths['/api/v1/tenants'].get.parameters.find((one: { name: string }) => one.name === 'limit');
+  assert.deepEqual(limit.schema, { type: 'integer', minimum: 1, maximum: 1000, default: 100 });
 });
 
 test('what /openapi.json says of entity tags and releases is so', async (t) => {

@@ -1,7 +1,8 @@
 import { FaultError } from '@arcus/gateway/fault.ts';
 import { faultsOf } from '@arcus/gateway/issues.ts';
-import type { FastifyInstance, FastifySchemaCompiler } from 'fastify';
-import type { z } from 'zod';
+import type { FastifyInstance, FastifySchemaCompiler, preValidationHookHandler } from 'fastify';
+import { z } from 'zod';
+import { Problem } from '../http/problem.ts';
 
 /** Requests are parsed by zod, with all faults at once; answers are plain JSON (their schemas are for OpenAPI). */
 export function schemas(app: FastifyInstance): void {
@@ -15,6 +16,25 @@ const validator: FastifySchemaCompiler<z.ZodType> =
     const result = schema.safeParse(data);
     return result.success ? { value: result.data } : { error: new FaultError(faultsOf(result.error, data)) };
   };
+
+const NoQuery = z.strictObject({});
+
+/** Routes registered after it that say nothing of a query or a body take none: what is sent is refused, not ignored. */
+export function nothingUnasked(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    const { querystring = NoQuery, body } = (route.schema ?? {}) as { querystring?: unknown; body?: unknown };
+    route.schema = { ...route.schema, querystring };
+    if (body === undefined) route.preValidation = [...[route.preValidation ?? []].flat(), demandNoBody];
+  });
+}
+
+/** An object without anything in it says nothing either: some clients always send one. */
+const demandNoBody: preValidationHookHandler = async ({ body }) => {
+  if (body === undefined || body === null || (typeof body === 'object' && Object.keys(body).length === 0)) return;
+  throw new Problem('bad_request', 'No body is taken here: what it says would be ignored', {
+    faults: [{ pointer: '', code: 'unexpected_body', message: 'must be absent' }],
+  });
+};
 
 /**
  * For routes whose body is (a part of) a config document: its schema is what OpenAPI shows, and `change` parses it

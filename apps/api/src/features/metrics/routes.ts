@@ -102,7 +102,7 @@ export function metricsRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'Counters of a tenant: totals, and by server, escaper and user',
           params: TenantParams,
           querystring: z.strictObject({
-            users: wholeNumber(0, 1000).default(100).describe('How many of the busiest users'),
+            users: wholeNumber(0, 1000).prefault(100).describe('How many of the busiest users'),
           }),
           response: { 200: TenantMetrics },
         },

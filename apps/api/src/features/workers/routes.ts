@@ -93,7 +93,7 @@ export function workerRoutes(context: Context): FastifyPluginAsyncZod {
           summary: 'Which version of which tenant a worker runs, or refused and why; by id of the tenant',
           params: Params,
           querystring: PageQuery.extend({
-            limit: wholeNumber(1, MOST_TENANTS).default(MOST_TENANTS).describe('Tenants looked at'),
+            limit: wholeNumber(1, MOST_TENANTS).prefault(MOST_TENANTS).describe('Tenants looked at'),
           }),
           response: { 200: pageOf(WorkerTenant) },
         },
