@@ -43,14 +43,25 @@ describe('a body', () => {
   });
 
   it('that is not UTF-8 is refused', async () => {
-    const response = await api.app.http.inject({
-      method: 'POST',
-      url: '/api/v1/tenants',
-      headers: { ...json, authorization: `Bearer ${api.admin}` },
-      payload: Buffer.from('{"tenant_id":"b","tenant_name":"\xe4"}', 'latin1'),
-    });
-    assert.equal(response.statusCode, 400);
-    assert.match(response.json().detail, /UTF-8/);
+    const texts = { json: ['{"tenant_id":"b","tenant_name":"', '"}'], yaml: ['tenant_id: b\ntenant_name: "', '"\n'] };
+    const types = { json, yaml };
+    // Latin-1, an overlong "/", half a surrogate pair, a sequence that breaks off, what lies behind Unicode.
+    for (const bytes of ['e4', 'c0af', 'eda080', 'e282', 'f4908080']) {
+      for (const form of ['json', 'yaml'] as const) {
+        const [before, behind] = texts[form];
+        const response = await api.app.http.inject({
+          method: 'POST',
+          url: '/api/v1/tenants',
+          headers: { ...types[form], authorization: `Bearer ${api.admin}` },
+          payload: Buffer.concat([Buffer.from(before!), Buffer.from(bytes, 'hex'), Buffer.from(behind!)]),
+        });
+        assert.deepEqual(
+          [response.statusCode, response.json().detail],
+          [400, 'The body is not UTF-8'],
+          `${form} ${bytes}`,
+        );
+      }
+    }
   });
 
   it('in YAML is read as long as it is small, and JSON is the way for more', async () => {
