@@ -101,5 +101,9 @@ export function sentenceOf({ pointer, message, code }: Fault): string {
 /** How messages begin that say something of their field; others are sentences of their own. */
 const PREDICATE = /^(?:is|must|needs|has|goes) /;
 
-/** One answer for what does not exist and for what another tenant has: they must not be told apart. */
-export const notFound = (): Problem => new Problem('not_found');
+/**
+ * Names what is not there. One answer for a tenant that does not exist and for one that the caller may not know of: they
+ * must not be told apart.
+ */
+export const notFound = (what: string, name: string): Problem =>
+  new Problem('not_found', `There is no ${what} ${JSON.stringify(name)}`);

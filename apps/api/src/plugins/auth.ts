@@ -53,7 +53,9 @@ export function auth(app: FastifyInstance, verify: (token: string) => Promise<Ac
     if (!wanted) throw new Problem('forbidden');
     // First whether this token may know of it at all, then what it may do there.
     const { tenant_id } = request.params as { tenant_id?: string };
-    if (wanted.scope === 'tenant' && actor.tenant_id !== null && actor.tenant_id !== tenant_id) throw notFound();
+    if (wanted.scope === 'tenant' && actor.tenant_id !== null && actor.tenant_id !== tenant_id) {
+      throw notFound('tenant', tenant_id ?? '');
+    }
     if (wanted.scope === 'all' && actor.tenant_id !== null) {
       throw new Problem('forbidden', 'A token of one tenant may not see or change what is not of that tenant');
     }

@@ -107,3 +107,84 @@ test('a parameter that does not go with another is named', async (t) => {
   const pointers = answer.body.errors?.map((one: { pointer: string }) => one.pointer);
   assert.deepEqual([answer.status, pointers], [400, ['/query/publish', '/query/wait']], answer.text);
 });
+
+test('what is not there is named', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'x' } });
+  await api.call('POST', '/tenants', { body: { tenant_id: 'other', tenant_name: 'x' } });
+  for (let i = 2; i <= 5; i++) await api.call('POST', '/tenants/acme/reload');
+  await api.call('POST', '/tenants/acme/drafts', { body: { name: 'd' } });
+  const noTenant = 'There is no tenant "nope"';
+  const id = 'r-0123456789abcdef';
+  const cases: [string, string, string, object?][] = [
+    ...[
+      '',
+      '/config',
+      '/config/status',
+      '/escapers',
+      '/escapers/e',
+      '/users',
+      '/users/u',
+      '/releases',
+      '/releases/1',
+    ].map((path): [string, string, string] => ['GET', `/tenants/nope${path}`, noTenant]),
+    ...['/drafts', '/drafts/d', '/drafts/d/users/u', '/rollouts', '/rollouts/current', `/rollouts/${id}`, '/audit'].map(
+      (path): [string, string, string] => ['GET', `/tenants/nope${path}`, noTenant],
+    ),
+    ['DELETE', '/tenants/nope', noTenant],
+    ['DELETE', '/tenants/nope/users/u', noTenant],
+    ['DELETE', '/tenants/nope/drafts/d', noTenant],
+    ['PUT', '/tenants/nope', noTenant, { tenant_name: 'x' }],
+    ['PUT', '/tenants/nope/config', noTenant, {}],
+    ['POST', '/tenants/nope/drafts', noTenant, { name: 'd' }],
+    ['POST', '/tenants/nope/rollback', noTenant, { version: 1 }],
+    ['POST', '/tenants/nope/rollouts', noTenant, {}],
+    ['POST', '/tenants/nope/rollouts/current/abort', noTenant],
+    ['POST', '/tenants/nope/reload', noTenant],
+    ['GET', '/tenants/acme/releases/99', 'There is no release 99 (kept: 1–5)'],
+    ['GET', '/tenants/acme/releases/1/diff/99', 'There is no release 99 (kept: 1–5)'],
+    ['POST', '/tenants/acme/rollback', 'There is no release 99 (kept: 1–5)', { version: 99 }],
+    ['GET', '/tenants/_global/releases/1', 'There is no release 1, and no other yet'],
+    ['GET', '/tenants/acme/rollouts/current', 'No rollout is under way'],
+    ['POST', '/tenants/acme/rollouts/current/abort', 'No rollout is under way'],
+    ['GET', `/tenants/acme/rollouts/${id}`, `There is no rollout "${id}"`],
+    ['POST', '/tenants/acme/drafts/q/rebase', 'There is no draft "q"'],
+    ['GET', '/tenants/acme/drafts/q/escapers/e', 'There is no draft "q"'],
+    ['DELETE', '/tenants/acme/drafts/q', 'There is no draft "q"'],
+    ['GET', '/tenants/acme/drafts/d/escapers/e', 'There is no escaper "e"'],
+    ['DELETE', '/tenants/acme/drafts/d/users/u', 'There is no user "u"'],
+    ['GET', '/tenants/acme/user-groups/g', 'There is no user group "g"'],
+    ['DELETE', '/tenants/acme/escapers/e', 'There is no escaper "e"'],
+    ['GET', '/tenants/acme/users/u%22%0a', 'There is no user "u\\"\\n"'],
+    ['DELETE', '/tenants/acme/users/u', 'There is no user "u"'],
+    ['GET', '/workers/w', 'There is no worker "w"'],
+    ['DELETE', '/workers/w', 'There is no worker "w"'],
+    ['GET', '/tokens/x', 'There is no token "x"'],
+  ];
+  for (const [method, url, detail, body] of cases) {
+    const answer = await api.call(method, url, { body });
+    assert.deepEqual([answer.status, answer.body.detail], [404, detail], `${method} ${url}: ${answer.text}`);
+  }
+  await api.db.client.release.deleteMany({ where: { tenant_id: 'acme', version: { in: [2, 3] } } });
+  const gone = await api.call('GET', '/tenants/acme/releases/2');
+  assert.equal(gone.body.detail, 'There is no release 2 (kept: 3 of 1–5)');
+
+  // Whoever may know of one tenant only cannot tell others from none.
+  const { token, token_id } = (
+    await api.call('POST', '/tokens', { body: { name: 'x', role: 'tenant', tenant_id: 'acme' } })
+  ).body;
+  for (const path of ['', '/config', '/releases/99', '/rollouts/current', '/drafts/q']) {
+    const [there, none] = [
+      await api.call('GET', `/tenants/other${path}`, { token }),
+      await api.call('GET', `/tenants/nope${path}`, { token }),
+    ];
+    const known = await api.call('GET', `/tenants/nope${path}`);
+    const told = ({ status, body }: typeof there) => [status, body.detail.replace('other', 'nope')];
+    assert.deepEqual(told(there), told(none));
+    assert.deepEqual(told(there), told(known));
+  }
+  await api.call('DELETE', `/tokens/${token_id}`, { match: '*' });
+  const again = await api.call('DELETE', `/tokens/${token_id}`, { match: '*' });
+  assert.deepEqual([again.status, again.body.detail], [404, 'This token is revoked already']);
+});

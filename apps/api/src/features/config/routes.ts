@@ -76,7 +76,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
 
   const status = async (tenant_id: string) => {
     const row = await db.client.tenant.findUnique({ where: { tenant_id } });
-    if (!row) throw notFound();
+    if (!row) throw notFound('tenant', tenant_id);
     const { version, stable_version } = row;
     const where = { tenant_id_version: { tenant_id, version } };
     const [release, wanted] = await Promise.all([

@@ -16,7 +16,7 @@ import { rowChanges } from '../releases/rows.ts';
 import { protect } from '../releases/secrets.ts';
 import { diffList, share } from '../releases/share.ts';
 import type { TenantState } from '../releases/state.ts';
-import { tagsOf } from '../targets/live.ts';
+import { mustExist, tagsOf } from '../targets/live.ts';
 import type { Tags, Write } from '../targets/target.ts';
 import { type Change, type Conflict, changesOf, type DraftUser, hashOf, keyOf, overlay, partOf } from './overlay.ts';
 import { type DraftRow, lockDraft, putChanges, readDraft, removeChanges } from './rows.ts';
@@ -54,7 +54,7 @@ export class Drafts {
   async create(tenant_id: string, name: string, origin: Origin): Promise<DraftRow> {
     const at = this.#now();
     const live = await this.#live.states.load(tenant_id);
-    if (!live) throw notFound();
+    if (!live) throw notFound('tenant', tenant_id);
     const data = {
       ...{ tenant_id, name, message: origin.message, author: origin.actor, base_version: live.row.version },
       ...{ changes: 0, created_at: at, updated_at: at, expires_at: new Date(at.getTime() + DRAFT_LIFE) },
@@ -68,7 +68,7 @@ export class Drafts {
     } catch (error) {
       if (isPrismaError(error, 'P2002')) throw new Problem('conflict', `The draft "${name}" exists already`);
       // The tenant was deleted meanwhile.
-      if (isPrismaError(error, 'P2003')) throw notFound();
+      if (isPrismaError(error, 'P2003')) throw notFound('tenant', tenant_id);
       throw error;
     }
     return data;
@@ -79,11 +79,16 @@ export class Drafts {
     const key = keyOf(tenant_id, name);
     const found = await readDraft(this.#db, tenant_id, name, this.#kept.get(key));
     this.#kept.delete(key);
-    if (!found || found.row.expires_at <= this.#now()) throw notFound();
+    if (!found || found.row.expires_at <= this.#now()) throw await this.#missing(tenant_id, name);
     this.#keep(key, found);
     live ??= await this.#live.states.load(tenant_id);
-    if (!live) throw notFound();
+    if (!live) throw notFound('tenant', tenant_id);
     return viewOf(found.row, found.changes, live);
+  }
+
+  async #missing(tenant_id: string, name: string): Promise<Problem> {
+    await mustExist({ db: this.#db }, tenant_id);
+    return notFound('draft', name);
   }
 
   /** Of what is in a view. A changed object's tag never was that of a live one. */
@@ -168,7 +173,7 @@ export class Drafts {
   discard(tenant_id: string, name: string, origin: Origin, demand: (row: DraftRow) => void): Promise<void> {
     return this.#inTurn(tenant_id, name, async () => {
       const row = await this.#db.client.draft.findUnique({ where: { tenant_id_name: { tenant_id, name } } });
-      if (!row || row.expires_at <= this.#now()) throw notFound();
+      if (!row || row.expires_at <= this.#now()) throw await this.#missing(tenant_id, name);
       demand(row);
       await this.#db.write(async (tx) => {
         await lockDraft(this.#db, tx, row);

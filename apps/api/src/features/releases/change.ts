@@ -177,7 +177,7 @@ export class Changes {
       if (state) throw new Problem('conflict', 'A tenant with this id exists already');
       return unborn(this.#deps.db, request.tenant_id, at);
     }
-    if (!state) throw notFound();
+    if (!state) throw notFound('tenant', request.tenant_id);
     return state;
   }
 }

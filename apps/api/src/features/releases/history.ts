@@ -9,22 +9,24 @@ import { runSliced } from '@arcus/gateway/slices.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Db, Prisma } from '../../db/open.ts';
-import { notFound } from '../../http/problem.ts';
+import { Problem } from '../../http/problem.ts';
 import { wholeNumber } from '../../http/whole-number.ts';
+import { mustExist } from '../targets/live.ts';
 import type { Document } from './document.ts';
 
 export const Version = wholeNumber(1, 2_147_483_647).describe('Version of a release');
 
 /** The release's row and its document, from the database alone. Throws 404 when it is not there (any more). */
 export async function readRelease(
-  { client }: Db,
+  db: Db,
   tenant_id: string,
   version: number,
   cache?: PartCache,
 ): Promise<{ row: Prisma.ReleaseModel; document: Document }> {
+  const { client } = db;
   const where = { tenant_id_version: { tenant_id, version } };
   const row = await client.release.findUnique({ where });
-  if (!row) throw notFound();
+  if (!row) throw await missing(db, tenant_id, version);
   try {
     const document = await join(
       JSON.parse(row.manifest) as Manifest,
@@ -38,10 +40,28 @@ export async function readRelease(
   } catch (error) {
     // Its time was over while it was read.
     if (error instanceof StoreCorrupt && !(await client.release.findUnique({ where, select: { version: true } }))) {
-      throw notFound();
+      throw await missing(db, tenant_id, version);
     }
     throw error;
   }
+}
+
+/** Says which releases there are instead; old ones are removed, and those that are still needed stay between them. */
+async function missing(db: Db, tenant_id: string, version: number): Promise<Problem> {
+  const { _min, _max, _count } = await db.client.release.aggregate({
+    where: { tenant_id },
+    _min: { version: true },
+    _max: { version: true },
+    _count: true,
+  });
+  const [from, to] = [_min.version, _max.version];
+  if (from === null || to === null) {
+    await mustExist({ db }, tenant_id);
+    return new Problem('not_found', `There is no release ${version}, and no other yet`);
+  }
+  const all = _count === to - from + 1;
+  const kept = all ? (from === to ? `${from}` : `${from}–${to}`) : `${_count} of ${from}–${to}`;
+  return new Problem('not_found', `There is no release ${version} (kept: ${kept})`);
 }
 
 const FieldChange = z

@@ -18,7 +18,7 @@ export async function withTenant(
   await changes.exclusively(tenant_id, async () => {
     for (let round = 1; ; round++) {
       const row = await db.client.tenant.findUnique({ where: { tenant_id } });
-      if (!row) throw notFound();
+      if (!row) throw notFound('tenant', tenant_id);
       try {
         await db.write(async (tx) => {
           await lockTenant(db, tx, row);

@@ -108,7 +108,7 @@ function familyRoutes(target: Target, family: Family, path: string): FastifyPlug
       },
       async (request, reply) => {
         const found = await target.object(paramsOf(request), family, nameOf(request));
-        if (!found) throw notFound();
+        if (!found) throw notFound(one, nameOf(request));
         if (notModified(request, reply, found.tag)) return reply;
         return found.value;
       },
@@ -164,7 +164,7 @@ function familyRoutes(target: Target, family: Family, path: string): FastifyPlug
           target: `${family}/${name}`,
           edit: async (state, tags) => {
             const revision = await tags.object(family, name);
-            if (revision === null) throw notFound();
+            if (revision === null) throw notFound(one, name);
             demand(preconditionOf(request), revision);
             return deleteObject(state, family, name);
           },

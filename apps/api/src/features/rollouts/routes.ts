@@ -88,7 +88,11 @@ export function rolloutRoutes(context: Context): FastifyPluginAsyncZod {
       id = tenant?.rollout_id ?? null;
     }
     const row = id === null ? null : await db.client.rollout.findUnique({ where: { rollout_id: id } });
-    if (!row || row.tenant_id !== tenant_id) throw notFound();
+    if (!row || row.tenant_id !== tenant_id) {
+      await mustExist(context, tenant_id);
+      if (rollout_id === 'current') throw new Problem('not_found', 'No rollout is under way');
+      throw notFound('rollout', rollout_id);
+    }
     return row;
   }
 

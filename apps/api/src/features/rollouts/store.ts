@@ -65,7 +65,7 @@ export async function startRollout(uses: Uses, tenant_id: string, origin: Origin
   await uses.publisher.publish(tenant_id);
   const row = await uses.db.client.rollout.findUnique({ where: { rollout_id } });
   // The tenant was deleted meanwhile.
-  if (!row) throw notFound();
+  if (!row) throw notFound('tenant', tenant_id);
   return row;
 }
 
@@ -131,7 +131,7 @@ export async function move(
   await withTenant(uses, tenant_id, async (tx, tenant, at) => {
     publish = false;
     const row = await tx.rollout.findUnique({ where: { rollout_id } });
-    if (!row || row.tenant_id !== tenant_id) throw notFound();
+    if (!row || row.tenant_id !== tenant_id) throw notFound('rollout', rollout_id);
     const made = next(row);
     if (made === null) return;
     const { data, story, end } = made;
@@ -172,7 +172,7 @@ export async function move(
   });
   if (publish) await uses.publisher.publish(tenant_id);
   const row = await uses.db.client.rollout.findUnique({ where: { rollout_id } });
-  if (!row) throw notFound();
+  if (!row) throw notFound('rollout', rollout_id);
   return row;
 }
 

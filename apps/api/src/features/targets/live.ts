@@ -60,6 +60,7 @@ function makeTarget(
     },
     async object({ tenant_id }, family, name) {
       const row = await objectRow(tenant_id, family, name);
+      if (!row) await mustExist(context, tenant_id);
       return row && { value: row.config as unknown as AnyObject, tag: row.revision };
     },
     async users({ tenant_id }, { after, take, user_group, blocked }) {
@@ -78,17 +79,18 @@ function makeTarget(
     },
     async user({ tenant_id }, username) {
       const row = await userRow(tenant_id, username);
+      if (!row) await mustExist(context, tenant_id);
       return row && { value: row, tag: row.revision };
     },
     async config(params) {
       const tenant_id = tenantOf(params);
       const row = await db.client.tenant.findUnique({ where: { tenant_id }, select: { config_revision: true } });
-      if (!row) throw notFound();
+      if (!row) throw notFound('tenant', tenant_id);
       return {
         tag: row.config_revision,
         async load() {
           const state = await changes.states.load(tenant_id);
-          if (!state) throw notFound();
+          if (!state) throw notFound('tenant', tenant_id);
           return { config: state.document.config, version: state.row.version };
         },
       };
@@ -158,8 +160,8 @@ export function tagsOf({ db }: Pick<Context, 'db'>, { row, document, revisions }
   };
 }
 
-/** An empty list of a tenant that is there differs from no tenant at all. */
+/** What a tenant has not differs from no tenant at all: throws 404 for that. */
 export async function mustExist({ db }: Pick<Context, 'db'>, tenant_id: string): Promise<void> {
   const row = await db.client.tenant.findUnique({ where: { tenant_id }, select: { tenant_id: true } });
-  if (!row) throw notFound();
+  if (!row) throw notFound('tenant', tenant_id);
 }

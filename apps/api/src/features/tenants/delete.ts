@@ -22,7 +22,7 @@ export async function deleteTenant(
   await changes.exclusively(tenant_id, async () => {
     for (;;) {
       const row = await db.client.tenant.findUnique({ where: { tenant_id } });
-      if (!row) throw notFound();
+      if (!row) throw notFound('tenant', tenant_id);
       demand(row);
       const { stable_version } = row;
       const where = { tenant_id_version: { tenant_id, version: stable_version } };

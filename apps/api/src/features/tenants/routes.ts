@@ -184,7 +184,7 @@ export function tenantRoutes(context: Context): FastifyPluginAsyncZod {
       },
       async (request, reply) => {
         const row = await db.client.tenant.findUnique({ where: { tenant_id: request.params.tenant_id } });
-        if (!row || row.tenant_id === GLOBAL) throw notFound();
+        if (!row || row.tenant_id === GLOBAL) throw notFound('tenant', request.params.tenant_id);
         if (notModified(request, reply, row.revision)) return reply;
         return tenantBody(row);
       },

@@ -6,7 +6,7 @@ import type { Context } from '../../deps.ts';
 import { demand, notModified, preconditionOf } from '../../http/etag.ts';
 import { TenantId, Timestamp } from '../../http/ids.ts';
 import { cursorKey, PageQuery, page, pageOf } from '../../http/pagination.ts';
-import { invalid, notFound } from '../../http/problem.ts';
+import { invalid, notFound, Problem } from '../../http/problem.ts';
 import { Line } from '../../http/text.ts';
 import { access, roles } from '../../plugins/auth.ts';
 import { audit } from '../audit/record.ts';
@@ -62,13 +62,14 @@ const tokenBody = (row: Prisma.ApiTokenModel): z.output<typeof Token> => ({
 });
 
 const Params = z.strictObject({ token_id: z.string().min(1).max(32) });
+const revokedAlready = (): Problem => new Problem('not_found', 'This token is revoked already');
 /** A token changes once, when it is revoked. */
 const revisionOf = (row: Prisma.ApiTokenModel): number => (row.revoked_at === null ? 1 : 2);
 
 export function tokenRoutes({ db, now }: Context): FastifyPluginAsyncZod {
   const find = async (token_id: string) => {
     const row = await db.client.apiToken.findUnique({ where: { token_id } });
-    if (!row) throw notFound();
+    if (!row) throw notFound('token', token_id);
     return row;
   };
   return async (app) => {
@@ -153,7 +154,7 @@ export function tokenRoutes({ db, now }: Context): FastifyPluginAsyncZod {
       },
       async (request, reply) => {
         const row = await find(request.params.token_id);
-        if (row.revoked_at !== null) throw notFound();
+        if (row.revoked_at !== null) throw revokedAlready();
         demand(preconditionOf(request), revisionOf(row));
         const at = new Date(now());
         const { token_id, tenant_id, name, role } = row;
@@ -163,7 +164,7 @@ export function tokenRoutes({ db, now }: Context): FastifyPluginAsyncZod {
             data: { revoked_at: at },
           });
           // Somebody else was faster.
-          if (revoked.count === 0) throw notFound();
+          if (revoked.count === 0) throw revokedAlready();
           await audit(
             tx,
             {

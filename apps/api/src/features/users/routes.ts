@@ -144,7 +144,7 @@ export function userRoutes(target: Target, sealer: Sealer): FastifyPluginAsyncZo
       },
       async (request, reply) => {
         const found = await target.user(paramsOf(request), usernameOf(request));
-        if (!found) throw notFound();
+        if (!found) throw notFound('user', usernameOf(request));
         if (notModified(request, reply, found.tag)) return reply;
         return userBody(found.value);
       },
@@ -178,7 +178,7 @@ export function userRoutes(target: Target, sealer: Sealer): FastifyPluginAsyncZo
           },
         });
         const found = await target.user(paramsOf(request), username);
-        if (!found) throw notFound();
+        if (!found) throw notFound('user', username);
         reply.header('etag', etagOf(found.tag));
         return reply.code(before === null ? 201 : 200).send(userBody(found.value));
       },
@@ -203,7 +203,7 @@ export function userRoutes(target: Target, sealer: Sealer): FastifyPluginAsyncZo
           target: `users/${username}`,
           edit: async (state, tags) => {
             const revision = await tags.user(username);
-            if (revision === null) throw notFound();
+            if (revision === null) throw notFound('user', username);
             demand(preconditionOf(request), revision);
             return deleteUser(state, username);
           },

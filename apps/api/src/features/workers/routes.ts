@@ -49,7 +49,7 @@ export function workerRoutes(context: Context): FastifyPluginAsyncZod {
   };
   const find = async (id: string): Promise<KnownWorker> => {
     const worker = (await fleet.workers()).find(({ record }) => record.id === id);
-    if (!worker) throw notFound();
+    if (!worker) throw notFound('worker', id);
     return worker;
   };
 
@@ -145,7 +145,7 @@ export function workerRoutes(context: Context): FastifyPluginAsyncZod {
       async (request, reply) => {
         const { worker_id } = request.params;
         const worker = await fleet.forget(worker_id);
-        if (!worker) throw notFound();
+        if (!worker) throw notFound('worker', worker_id);
         if (worker.alive) throw new Problem('conflict', 'This worker is alive: stop it first');
         await db.write((tx) =>
           audit(
