@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FastifyBaseLogger } from 'fastify';
 import { pino } from 'pino';
-import { testApi } from '../testing.ts';
+import { smallConfig, testApi } from '../testing.ts';
 
 test('a release that workers have not answered for in time is told to who asked, and is no error of the service', async (t) => {
   const lines: Record<string, unknown>[] = [];
@@ -187,4 +187,32 @@ test('what is not there is named', async (t) => {
   await api.call('DELETE', `/tokens/${token_id}`, { match: '*' });
   const again = await api.call('DELETE', `/tokens/${token_id}`, { match: '*' });
   assert.deepEqual([again.status, again.body.detail], [404, 'This token is revoked already']);
+});
+
+test('a fault points into the body that was sent, or into the release where none was', async (t) => {
+  const api = await testApi();
+  t.after(() => api.close());
+  const config = smallConfig();
+  const moved = { ...config, servers: [{ ...config.servers[0], listen: { address: '127.0.0.1:18081' } }] };
+  const broken = { ...config, resolvers: [] };
+  const unknown = { name: 'x', type: 'direct_fixed', resolver: 'gone' };
+  const named = (tenant_id: string, config: object) => ({ body: { tenant_id, tenant_name: 'x', config } });
+  await api.call('POST', '/tenants', named('acme', config));
+  await api.call('PUT', '/tenants/acme/config', { body: moved, match: '*' });
+  await api.call('POST', '/tenants', named('other', config));
+  await api.call('POST', '/tenants/acme/drafts', { body: { name: 'd' } });
+  await api.call('DELETE', '/tenants/acme/drafts/d/resolvers/system', { match: '*' });
+  const cases: [string, string, object, string][] = [
+    ['PUT', '/tenants/acme/config', { body: broken, match: '*' }, '/escapers/0/resolver'],
+    ['POST', '/tenants', named('third', broken), '/config/escapers/0/resolver'],
+    ['POST', '/tenants/acme/escapers', { body: unknown }, '/resolver'],
+    ['DELETE', '/tenants/acme/resolvers/system', { match: '*' }, '/config/escapers/0/resolver'],
+    ['POST', '/tenants/acme/rollback', { body: { version: 1 } }, '/config/servers/0/listen/address'],
+    ['POST', '/tenants/acme/drafts/d/validate', {}, '/escapers/0/resolver'],
+    ['POST', '/tenants/acme/drafts/d/apply', {}, '/escapers/0/resolver'],
+  ];
+  for (const [method, url, options, pointer] of cases) {
+    const { status, body, text } = await api.call(method, url, options);
+    assert.deepEqual([status, body.errors?.[0].pointer], [422, pointer], `${method} ${url}: ${text}`);
+  }
 });
