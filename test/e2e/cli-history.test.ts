@@ -83,6 +83,21 @@ test('releases are listed with who, why and how much', async () => {
   assert.equal((await arcus('releases', 'acme', '-n', '0')).code, 2);
 });
 
+test('a release is shown with what it changed, two are compared, and workers are listed', async () => {
+  const { stdout } = await ok('release', 'show', 'acme', '2');
+  assert.match(
+    stdout,
+    /^acme: release 2, published, made .*\n {2}friday: no localhost\n~ policies\/sites\n {4}\/rules: /,
+  );
+  assert.match((await ok('release', 'show', 'acme', '1')).stdout, /^\+ escapers\/out$/m);
+  assert.equal(typeof JSON.parse((await ok('release', 'show', 'acme', '2', '--json')).stdout).config, 'object');
+  const diff = await arcus('release', 'diff', 'acme', '2', '1');
+  assert.equal(diff.code, 1);
+  assert.match(diff.stdout, /^~ policies\/sites\n/);
+  assert.equal((await arcus('release', 'diff', 'acme', '1', '77')).code, 2);
+  assert.match((await ok('workers')).stdout, /^WORKER +STATE .*\n\S+ +live +\d+ +0 /);
+});
+
 test('a rollback is what the proxy does when the command has ended', async () => {
   const { stdout } = await ok('rollback', 'acme', '1', '--wait', '-m', 'localhost is back');
   assert.match(stdout, /release 3 runs on the one live worker/);

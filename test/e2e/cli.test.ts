@@ -130,7 +130,7 @@ test('push --wait ends with 1 and says who refused and why, and status does too'
   assert.equal((await browse({ port }, `http://localhost:${origin.port}/`)).status, 200);
   const status = await arcus(['status']);
   assert.equal(status.code, 1);
-  assert.match(status.stdout, /^acme +3 +published +1 of 2$/m);
+  assert.match(status.stdout, /^acme +3 +3 +published +1 of 2$/m);
   assert.match(status.stdout, /worker-b +refused/);
 });
 

@@ -11,6 +11,8 @@ import { keygen } from './commands/keygen.ts';
 import { migrate } from './commands/migrate.ts';
 import { pull } from './commands/pull.ts';
 import { push } from './commands/push.ts';
+import { releaseDiff } from './commands/release-diff.ts';
+import { releaseShow } from './commands/release-show.ts';
 import { releases } from './commands/releases.ts';
 import { rollback } from './commands/rollback.ts';
 import { rolloutAbort, rolloutPause, rolloutPromote, rolloutResume, rolloutStatus } from './commands/rollout-move.ts';
@@ -19,10 +21,11 @@ import { status } from './commands/status.ts';
 import { tokenCreate } from './commands/token-create.ts';
 import { up } from './commands/up.ts';
 import { validate } from './commands/validate.ts';
+import { workers } from './commands/workers.ts';
 
 /** All commands, in the order of help. */
 export const commands = [
-  ...[up, validate, diff, push, pull, status, releases, rollback],
+  ...[up, validate, diff, push, pull, status, workers, releases, releaseShow, releaseDiff, rollback],
   ...[draftList, draftCreate, draftPush, draftDiff, draftValidate, draftRebase, draftApply, draftDiscard],
   ...[rolloutStart, rolloutStatus, rolloutPause, rolloutResume, rolloutAbort, rolloutPromote],
   ...[tokenCreate, keygen, migrate],

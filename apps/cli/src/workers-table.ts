@@ -14,7 +14,8 @@ const colours = { applied: 'green', refused: 'red', lagging: 'yellow', silent: '
 export function printWorkers(out: Output, workers: readonly WorkerState[]): void {
   const width = Math.max(0, ...workers.map((w) => w.worker.length));
   for (const { worker, state, applied, refused } of workers) {
-    const runs = applied === 0 ? 'runs nothing' : `runs ${applied}`;
+    // Who cannot be heard may serve on.
+    const runs = state === 'lost' ? 'what it runs is not known' : applied === 0 ? 'runs nothing' : `runs ${applied}`;
     const refuses = refused ? `, refused ${refused.version}` : '';
     out.say(`  ${worker.padEnd(width)}  ${out.style(colours[state], state.padEnd(7))}  ${runs}${refuses}`);
     for (const { pointer, message } of refused?.issues ?? []) out.say(`    ${pointer || '/'}  ${message}`);

@@ -1,5 +1,6 @@
 import { ask, path } from '../client.ts';
-import { defineCommand, UsageError } from '../command.ts';
+import { defineCommand } from '../command.ts';
+import { versionOf } from '../versions.ts';
 import { release, waitFlags, waitQuery } from '../waiting.ts';
 
 export const rollback = defineCommand({
@@ -15,13 +16,12 @@ export const rollback = defineCommand({
   },
   remote: true,
   notes:
-    'The old config is checked again as it is today. Exit code: 0 done; 1 it has faults today (nothing was stored), or,\n' +
+    'The old config is checked again as it is today; no release is made when it is served already. Exit code: 0 done; 1 it has faults today (nothing was stored), or,\n' +
     'with --wait, a worker refused the release or did not answer in time (it is stored); 2 trouble.',
   examples: ['arcus rollback acme 41 --wait', 'arcus rollback acme 41 -m "casinos are back"'],
   async run({ args, values, out, connect }) {
     const [tenant, text] = args as [string, string];
-    const version = Number(text);
-    if (!Number.isInteger(version) || version < 1) throw new UsageError(`"${text}" is no version of a release`);
+    const version = versionOf(text);
     const { query, timeout } = waitQuery(values);
     const where = `${path('tenants', tenant, 'rollback')}?${new URLSearchParams(query)}`;
     const asked = ask(connect(), where, { method: 'POST', body: JSON.stringify({ version }), timeout });

@@ -9,7 +9,10 @@ interface ConfigStatus {
   version: number;
   stable_version: number;
   state: string;
-  summary: { workers: number; applied: number; converged: boolean };
+  rollout: { state: string; phase: string; step: number; steps: number } | null;
+  moving: { since: string } | null;
+  store: 'here' | 'away';
+  summary: { workers: number; applied: number; lost: number; converged: boolean };
   workers: WorkerState[];
 }
 
@@ -19,7 +22,9 @@ export const status = defineCommand({
   args: ['[TENANT]'],
   flags: {},
   remote: true,
-  notes: 'Exit code: 0 every live worker runs the newest release (of each tenant), 1 not so.',
+  notes:
+    'Exit code: 0 every worker runs the newest release (of each tenant), 1 not so: one does not, or is lost; a release is\n' +
+    'held or rolled out; the tenant moves to other workers; or the config store is away, so that nobody knows.',
   examples: ['arcus status', 'arcus status acme --json'],
   async run({ args, out, connect }) {
     const api = connect();
@@ -30,10 +35,10 @@ export const status = defineCommand({
     }
     if (out.json) out.data(args[0] === undefined ? all : all[0]);
     else if (args[0] === undefined) {
-      out.table([['TENANT', 'RELEASE', 'STATE', 'WORKERS'], ...all.map(row)]);
+      out.table([['TENANT', 'RELEASE', 'STABLE', 'STATE', 'WORKERS'], ...all.map(row)]);
       // Who differs is worth more than the count.
       for (const one of all.filter((s) => !fine(s))) {
-        out.say(`${one.tenant_id}:`);
+        out.say(sentence(one));
         printWorkers(out, one.workers);
       }
     } else {
@@ -44,23 +49,48 @@ export const status = defineCommand({
   },
 });
 
-const fine = ({ state, summary }: ConfigStatus): boolean =>
-  state === 'none' || (state === 'published' && summary.converged);
+const fine = ({ state, moving, store, summary }: ConfigStatus): boolean =>
+  state === 'none' || (state === 'published' && moving === null && store === 'here' && summary.converged);
 
-const row = ({ tenant_id, version, state, summary }: ConfigStatus): string[] => [
+const row = ({
+  tenant_id,
+  version,
+  stable_version,
+  state,
+  rollout,
+  moving,
+  store,
+  summary,
+}: ConfigStatus): string[] => [
   tenant_id,
   String(version),
-  state,
-  `${summary.applied} of ${summary.workers}`,
+  String(stable_version),
+  (rollout ? `rollout ${rollout.step}/${rollout.steps}, ${rollout.state}` : state) + (moving ? ', moving' : ''),
+  store === 'away' ? 'not known' : `${summary.applied} of ${summary.workers}${lostOf(summary)}`,
 ];
 
-function sentence({ tenant_id, version, stable_version, state, summary }: ConfigStatus): string {
-  const count = `${summary.applied} of ${summary.workers} live workers`;
+const lostOf = ({ lost }: ConfigStatus['summary']): string => (lost > 0 ? `, ${lost} lost` : '');
+
+function sentence(one: ConfigStatus): string {
+  const { tenant_id, version, stable_version, state, rollout, moving, store, summary } = one;
+  if (state === 'none') return `${tenant_id}: there is no release yet`;
+  const newest = rollout
+    ? `release ${version} is rolled out, step ${rollout.step} of ${rollout.steps} (${rollout.state}, ${rollout.phase})`
+    : `release ${version} is held`;
+  const count = `${summary.applied} of ${summary.workers} live workers${lostOf(summary)}`;
   // Who is not in a rollout is right to run another release than the newest.
-  if (state === 'held') {
-    return `${tenant_id}: release ${version} is held, release ${stable_version} is stable; ${count} run what they should`;
-  }
-  return `${tenant_id}: release ${version}, ${state}, runs on ${count}`;
+  const held = state === 'held';
+  const releases = held ? `${newest}, release ${stable_version} is stable` : `release ${version}, ${state}`;
+  const who =
+    store === 'away'
+      ? '; the config store is away: who runs what is not known'
+      : held
+        ? `; ${count} run what they should`
+        : `, runs on ${count}`;
+  const moves = moving
+    ? `; it moves to other workers since ${moving.since}, and runs where it ran until they have it`
+    : '';
+  return `${tenant_id}: ${releases}${who}${moves}`;
 }
 
 async function tenantIds(api: Connection): Promise<string[]> {

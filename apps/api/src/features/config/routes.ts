@@ -20,6 +20,16 @@ import { documentRoutes } from './document.ts';
 const ReleaseState = z.enum(['none', 'published', 'pending', 'held']);
 type ReleaseState = z.output<typeof ReleaseState>;
 
+const UnderWay = z
+  .object({
+    id: z.string(),
+    state: z.enum(['running', 'paused']),
+    phase: z.enum(['entering', 'baking']).describe('entering: workers of the step have not all answered'),
+    step: z.int().describe('Which one of its steps, from 1'),
+    steps: z.int().describe('How many it has'),
+  })
+  .meta({ id: 'RolloutUnderWay' });
+
 const ConfigStatus = z
   .object({
     tenant_id: z.string(),
@@ -28,6 +38,7 @@ const ConfigStatus = z
     state: ReleaseState.describe(
       'Of the newest release; none: there is none yet; held: it is not published, or rolled out step by step',
     ),
+    rollout: UnderWay.nullable().describe('Set while the newest release is rolled out'),
     moving: Moving.nullable().describe('Set while it moves to another placement; null: it runs where it shall'),
     store: z
       .enum(['here', 'away'])
@@ -45,6 +56,17 @@ const nothingWanted: Answers = {
 
 /** What is known of workers while the store is away. */
 const nobodyKnows: Answers = { workers: [], summary: { ...nothingWanted.summary, converged: false } };
+
+async function underWay(
+  { client }: Context['db'],
+  rollout_id: string | null,
+): Promise<z.output<typeof UnderWay> | null> {
+  const row = rollout_id === null ? null : await client.rollout.findUnique({ where: { rollout_id } });
+  // It may have ended meanwhile.
+  if (row?.state !== 'running' && row?.state !== 'paused') return null;
+  const { state, phase, step, steps } = row;
+  return { id: row.rollout_id, state, phase, step: step + 1, steps: (steps as unknown[]).length };
+}
 
 function storeAway(error: unknown): null {
   if (error instanceof StoreUnavailable) return null;
@@ -79,9 +101,10 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
     if (!row) throw notFound('tenant', tenant_id);
     const { version, stable_version } = row;
     const where = { tenant_id_version: { tenant_id, version } };
-    const [release, wanted] = await Promise.all([
+    const [release, wanted, rollout] = await Promise.all([
       db.client.release.findUnique({ where, select: { state: true } }),
       wantedHead(db.client, tenant_id),
+      underWay(db, row.rollout_id),
     ]);
     const answered =
       release === null
@@ -98,6 +121,7 @@ export function configRoutes(context: Context): FastifyPluginAsyncZod {
       version,
       stable_version,
       state,
+      rollout,
       moving: movingOf(row),
       store: answered ? 'here' : 'away',
       ...(answered ?? nobodyKnows),

@@ -69,6 +69,12 @@ test('a release that is rolled out is not published past its rollout', async (t)
   assert.equal(made.status, 201, made.text);
   const now = await push(api, '?publish=now');
   assert.deepEqual([now.status, now.body.rollout, await served(api)], [409, made.body.id, 1], now.text);
+  const { body } = await api.call('GET', `${base}/config/status`);
+  const { step, steps, state } = body.rollout;
+  assert.deepEqual(
+    [body.version, body.stable_version, body.state, state, step, steps],
+    [2, 1, 'held', 'running', 1, 1],
+  );
   const waiting = await push(api, '?wait=acked&timeout=50ms');
   assert.deepEqual([waiting.status, waiting.body.rollout], [409, made.body.id], waiting.text);
 });
