@@ -80,6 +80,7 @@ async function settled(connection: Connection, worker: string): Promise<WorkerSt
 async function look(connection: Connection, worker: string): Promise<WorkerState | 'store away' | undefined> {
   try {
     const { body } = await ask(connection, `${path('tenants', DEMO)}/config/status`);
+    if (body.store === 'away') return 'store away';
     return (body.workers as WorkerState[]).find((w) => w.worker === worker);
   } catch (error) {
     if (error instanceof ApiError && error.status === 503) return 'store away';
