@@ -99,7 +99,7 @@ export function sentenceOf({ pointer, message, code }: Fault): string {
 }
 
 /** How messages begin that say something of their field; others are sentences of their own. */
-const PREDICATE = /^(?:is|must|needs|has|goes) /;
+const PREDICATE = /^(?:is|must|cannot|needs|has|goes) /;
 
 /**
  * Names what is not there. One answer for a tenant that does not exist and for one that the caller may not know of: they

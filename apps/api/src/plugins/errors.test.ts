@@ -100,12 +100,15 @@ test('a parameter that does not go with another is named', async (t) => {
   const api = await testApi();
   t.after(() => api.close());
   await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'x' } });
-  const answer = await api.call('PUT', '/tenants/acme/config?rollout={}&wait=acked&publish=hold', {
-    body: {},
-    match: '*',
-  });
-  const pointers = answer.body.errors?.map((one: { pointer: string }) => one.pointer);
-  assert.deepEqual([answer.status, pointers], [400, ['/query/publish', '/query/wait']], answer.text);
+  for (const [query, pointer, detail] of [
+    ['rollout={}&wait=acked', '/query/wait', '?rollout= goes without publish and wait'],
+    ['rollout={}&publish=hold', '/query/publish', '?rollout= goes without publish and wait'],
+    ['wait=acked&publish=hold', '/query/wait', 'wait cannot be with publish=hold'],
+  ]) {
+    const { status, body, text } = await api.call('PUT', `/tenants/acme/config?${query}`, { body: {}, match: '*' });
+    assert.deepEqual([status, body.errors?.[0].pointer], [400, pointer], text);
+    assert.ok(body.detail.startsWith(detail), text);
+  }
 });
 
 test('what is not there is named', async (t) => {
