@@ -275,3 +275,25 @@ test('a worker without keys to believe does not start, and says which variable i
   const { start } = await setUp(t);
   await assert.rejects(start({ ARCUS_VERIFY_KEYS: '' }), /ARCUS_VERIFY_KEYS or ARCUS_VERIFY_KEYS_FILE must be set/);
 });
+
+test('of heads that were never believed nothing is left when they are gone; what runs goes on', async (t) => {
+  const { store, port, start, ask, headNow } = await setUp(t);
+  await publish(store, 'acme', 1, proxyOn(port));
+  const worker = await start();
+  const { signature: _, ...body } = await headNow();
+  const invented = ['ghost1', 'ghost2'];
+  const refused = async () => ((await (await worker.get('/health')).json()) as { refused: number }).refused;
+  for (const tenant of invented) await store.putHead(tenant, newKeys().signer.sign({ ...body, tenant }), null);
+  for (const tenant of invented)
+    await answered(store, tenant, (s) => s.refused?.issues[0]?.code === 'head_not_believed');
+  assert.equal(await refused(), 2);
+  for (const tenant of [...invented, 'acme']) {
+    await store.deleteHead(tenant, (await store.getHead(tenant))!.revision);
+  }
+  for (const tenant of invented) await until(async () => (await store.listStatus(tenant)).size === 0);
+  await until(async () => (await refused()) === 0);
+  assert.deepEqual([...(await store.listStatus('acme')).values()], [{ applied: 1 }]);
+  assert.equal(await ask(), 200);
+  await publish(store, 'ghost1', 1, proxyOn(await freePort()));
+  assert.deepEqual(await answered(store, 'ghost1', (s) => s.applied > 0), { applied: 1 });
+});

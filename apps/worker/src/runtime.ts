@@ -14,6 +14,7 @@ import { pointer } from '@arcus/gateway/fault.ts';
 import type { Live } from '@arcus/gateway/live.ts';
 import type { Logger } from 'pino';
 import { type Blocked, circleOf } from './circle.ts';
+import { Crowd } from './crowd.ts';
 import { compileDocument } from './document.ts';
 import { backoff, Gate } from './lanes.ts';
 import { type Blocker, formatAddress, ListenError, type Listeners, type Part } from './listeners.ts';
@@ -52,7 +53,7 @@ export interface RuntimeOptions {
 }
 
 type Follow = { do: 'follow'; head: Head; source: ReleaseSource | null };
-type Order = Follow | { do: 'refuse'; reason: string };
+type Order = Follow | { do: 'refuse'; reason: string } | { do: 'forget' };
 
 /** A release that is compiled, on its way to serving. */
 interface Ready {
@@ -90,10 +91,8 @@ export class Runtime implements Orders {
   /** Many small tenants, one after another, must not hold the event loop either. */
   readonly #breathe = slices();
   readonly #retired = new Set<Graph>();
-  readonly #waiters = new Set<{ waiting: Set<Tenant>; done: () => void }>();
-  /** Tenants whose order is being carried out, and who waits for there to be fewer. */
-  #busy = 0;
-  #crowd: (() => void)[] = [];
+  /** Tenants whose order is being carried out. */
+  readonly #crowd = new Crowd<Tenant>(AT_ONCE);
   /** Tenants that serve, and those whose newest release was refused. Not counted anew: each release asks. */
   readonly counts = { tenants: 0, refused: 0 };
   #closed = false;
@@ -246,6 +245,13 @@ export class Runtime implements Orders {
     log.info({ tenant: tenant.id }, head.deleted ? 'tenant removed' : 'tenant is placed elsewhere');
   }
 
+  #forget(tenant: Tenant): void {
+    if (tenant.head !== null || tenant.order !== null) return;
+    this.#refuses(tenant, undefined);
+    this.#options.report(tenant.id, null);
+    this.#tenants.delete(tenant.id);
+  }
+
   /** Keeps a head for the next start: an older one is refused then, too. */
   #noted(tenant: Tenant, head: Head, manifest: 'same' | null): void {
     this.#options.snapshot.save({ tenant: tenant.id, head, manifest, blobs: new Map() });
@@ -266,6 +272,13 @@ export class Runtime implements Orders {
     this.#order(id, { do: 'refuse', reason });
   }
 
+  /** Its head is gone. What runs goes on; of heads that were never believed nothing is left. */
+  gone(id: string): boolean {
+    const tenant = this.#tenants.get(id);
+    if (tenant?.head === null && tenant.order === null) this.#order(id, { do: 'forget' });
+    return tenant !== undefined && tenant.applied !== null;
+  }
+
   *tenants(): Iterable<string> {
     for (const { id, applied } of this.#tenants.values()) if (applied) yield id;
   }
@@ -281,15 +294,12 @@ export class Runtime implements Orders {
 
   /** To be awaited before each of many orders: what waits here for its turn would wait in memory. */
   room(): Promise<void> | undefined {
-    if (this.#busy < AT_ONCE || this.#closed) return undefined;
-    return new Promise((enter) => this.#crowd.push(enter));
+    return this.#closed ? undefined : this.#crowd.room();
   }
 
   /** Resolves when every tenant that has an order now has had its turn, well or badly. */
   settled(): Promise<void> {
-    const waiting = new Set([...this.#tenants.values()].filter((t) => t.order !== null || t.busy));
-    if (waiting.size === 0) return Promise.resolve();
-    return new Promise((done) => this.#waiters.add({ waiting, done }));
+    return this.#crowd.settled(new Set([...this.#tenants.values()].filter((t) => t.order !== null || t.busy)));
   }
 
   /** Sessions that run, on graphs new and old. */
@@ -307,8 +317,7 @@ export class Runtime implements Orders {
       this.#stopWaiting(tenant);
       this.#retire(this.#options.live.swap(tenant.id, undefined));
     }
-    for (const waiter of this.#waiters) waiter.done();
-    for (const enter of this.#crowd.splice(0)) enter();
+    this.#crowd.close();
   }
 
   #order(id: string, order: Order): void {
@@ -332,14 +341,12 @@ export class Runtime implements Orders {
     tenant.blocked = null;
     this.#stopWaiting(tenant);
     tenant.busy = true;
-    this.#busy++;
+    this.#crowd.begin();
   }
 
   #release(tenant: Tenant): void {
-    tenant.busy = false;
-    this.#busy--;
+    this.#ended(tenant);
     if (tenant.order) void this.#run(tenant);
-    else this.#ended(tenant);
   }
 
   #stopWaiting(tenant: Tenant): void {
@@ -352,24 +359,24 @@ export class Runtime implements Orders {
   /** One tenant's orders, one after another, the newest only. Never fails. */
   async #run(tenant: Tenant): Promise<void> {
     tenant.busy = true;
-    this.#busy++;
+    this.#crowd.begin();
     for (let order = tenant.order; order !== null && !this.#closed; order = tenant.order) {
       tenant.order = null;
       try {
-        if (order.do === 'refuse') throw new StoreCorrupt(`the head in the store is not valid: ${order.reason}`);
-        await this.#follow(tenant, order);
+        if (order.do === 'forget') this.#forget(tenant);
+        else if (order.do === 'refuse') throw new StoreCorrupt(`the head in the store is not valid: ${order.reason}`);
+        else await this.#follow(tenant, order);
       } catch (error) {
         this.#refused(tenant, order, error);
       }
     }
-    tenant.busy = false;
-    this.#busy--;
     this.#ended(tenant);
   }
 
   #ended(tenant: Tenant): void {
-    if (this.#busy < AT_ONCE) this.#crowd.shift()?.();
-    if (!tenant.retry) this.#hadItsTurn(tenant);
+    tenant.busy = false;
+    this.#crowd.end();
+    if (!tenant.retry && !tenant.order) this.#crowd.hadItsTurn(tenant);
   }
 
   // ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -394,7 +401,7 @@ export class Runtime implements Orders {
       error instanceof ListenError || error instanceof StoreUnavailable || error instanceof StoreCorrupt;
     // Who has the address may be about to give it up: that is no answer yet.
     const passing = error instanceof ListenError && this.#passing(error.blockers);
-    if (environment && order.do !== 'refuse' && !tenant.order) {
+    if (environment && order.do === 'follow' && !tenant.order) {
       const forAddress = error instanceof ListenError;
       this.#retryLater(tenant, order, forAddress, forAddress && !passing ? 30_000 : 2_000);
       if (passing) return;
@@ -413,7 +420,7 @@ export class Runtime implements Orders {
       else log.warn(facts, 'release refused');
     }
     this.#answer(tenant, { version, issues });
-    if (tenant.retry) this.#hadItsTurn(tenant);
+    if (tenant.retry) this.#crowd.hadItsTurn(tenant);
   }
 
   /** Is one of them being taken to another release, or waiting for somebody who is? */
@@ -462,14 +469,6 @@ export class Runtime implements Orders {
     );
     const wanted = [...graph.servers.values()].map((server) => ({ server, pointer: places.get(server.name) ?? '' }));
     return { tenant: tenant.id, wanted, destroyAfter: graph.status === 'inactive' ? this.#options.drainMs : undefined };
-  }
-
-  #hadItsTurn(tenant: Tenant): void {
-    for (const waiter of this.#waiters) {
-      if (!waiter.waiting.delete(tenant) || waiter.waiting.size > 0) continue;
-      this.#waiters.delete(waiter);
-      waiter.done();
-    }
   }
 
   #retire(graph: Graph | undefined): void {
