@@ -49,7 +49,7 @@ export type Labels = z.output<typeof Labels>;
 export const Subset = z
   .strictObject({
     percent: z.number().min(0).max(100).optional().describe('Percent of the fleet, by hash of the worker id'),
-    labels: Labels.optional().describe('All of them must match'),
+    labels: Labels.optional().describe('All of them must match; at most 16'),
   })
   .refine(({ percent, labels }) => percent !== undefined || labels !== undefined, 'needs percent or labels');
 export type Subset = z.output<typeof Subset>;
