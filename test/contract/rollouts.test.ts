@@ -252,6 +252,28 @@ for (const [name, fresh] of Object.entries(databases)) {
       }
     });
 
+    test('a release whose requests nearly all fail is halted without a word about limits; what is said of them holds', async (t) => {
+      const api = await open(t);
+      await fleet(t, api.store, four);
+      await held(api);
+      const how = { labels: { canary: 'yes' }, steps: [100], bake_seconds: 600 };
+      for (const halt_on of [{}, { nack: true }, { nack: false }, { p99_ms: 100 }]) {
+        const { body } = await api.call('POST', url, { body: { ...how, halt_on } });
+        assert.deepEqual(body.halt_on, { nack: true, ...halt_on });
+        assert.match(body.notes.join(), /there is no limit for them \(halt_on\.error_rate\)/);
+        await api.call('POST', `${url}/current/abort`);
+      }
+      const made = await start(api, how);
+      assert.deepEqual((await state(api, made.id)).halt_on, { nack: true, error_rate: 0.5 });
+      assert.deepEqual(made.notes, []);
+      const row = () => api.db.client.rollout.findUnique({ where: { rollout_id: made.id } });
+      await until(async () => (await row())!.baseline !== null);
+      await traffic('w-b', 100, 10, 10);
+      await traffic('w-a', 30, 30, 10);
+      const now = await ended(api, made.id, 'halted');
+      assert.match(now.reason, /100\.0 % of 30 requests failed, 10\.0 % on the stable release/);
+    });
+
     test('a worker that refuses the release while it is paused takes it back, too', async (t) => {
       const api = await open(t);
       const { workers, runs } = await fleet(t, api.store, four);

@@ -14,7 +14,11 @@ export const howFlags = {
   labels: { value: 'K=V,…', description: 'First step: the workers that have all these labels' },
   steps: { value: 'P,P,…', description: 'Percent of the fleet, ascending; default, without a first step: 5,25,100' },
   bake: { value: 'SECONDS', description: 'How long each step is watched; default 60' },
-  'error-rate': { value: 'SHARE', description: 'Halt when so many more requests fail than on the others; 0.01 is 1 %' },
+  'error-rate': {
+    value: 'SHARE',
+    description:
+      'Halt when so many more requests fail than on the others; 0.01 is 1 %; default, without --p99 and --ignore-nack: 0.5',
+  },
   p99: { value: 'MS', description: 'Halt when the 99th percentile of the latency is so much higher, ms' },
   'ignore-nack': { description: 'Go on when a worker refuses the release' },
   'without-traffic': { value: 'pause|continue', description: 'What to do when nothing was shown; default pause' },
@@ -39,12 +43,21 @@ export const howOf = (values: HowValues) => ({
   ...(values.steps === undefined ? {} : { steps: values.steps.split(',').map((one) => number('steps', one)) }),
   ...(values.bake === undefined ? {} : { bake_seconds: number('bake', values.bake) }),
   ...(values['without-traffic'] === undefined ? {} : { on_no_traffic: values['without-traffic'] }),
-  halt_on: {
-    nack: !values['ignore-nack'],
-    ...(values['error-rate'] === undefined ? {} : { error_rate: number('error-rate', values['error-rate']) }),
-    ...(values.p99 === undefined ? {} : { p99_ms: number('p99', values.p99) }),
-  },
+  ...haltOnOf(values),
 });
+
+/** Without a word about it the API's own limits hold. */
+function haltOnOf(values: HowValues) {
+  const { 'error-rate': errorRate, p99, 'ignore-nack': ignoreNack } = values;
+  if (errorRate === undefined && p99 === undefined && !ignoreNack) return {};
+  return {
+    halt_on: {
+      nack: !ignoreNack,
+      ...(errorRate === undefined ? {} : { error_rate: number('error-rate', errorRate) }),
+      ...(p99 === undefined ? {} : { p99_ms: number('p99', p99) }),
+    },
+  };
+}
 
 /** As `waitQuery`, for commands that may roll out what they make. */
 export function releaseQuery(values: Values): { query: Record<string, string>; timeout: number } {

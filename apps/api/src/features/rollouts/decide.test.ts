@@ -82,6 +82,20 @@ test('without traffic, or without Redis, nothing is called good when numbers wer
   }
 });
 
+test('the usual limit halts what is plainly broken, says nothing by few requests, and holds nothing up', () => {
+  const usual = { ...rules, error_rate: 0.5, usual: true } as const;
+  const failed = (errors: number, requests = 100) => signal({ requests, errors, error_rate: errors / requests });
+  const said = (rollout: Signal, stable: Signal, bakeOver = true) =>
+    decide({ ...base, rules: usual, bakeOver, comparison: { rollout, stable } }).do;
+  assert.equal(said(failed(100), signal({})), 'halt');
+  assert.equal(said(failed(100), idle, false), 'halt', 'nothing to compare with: more often than not');
+  assert.equal(said(failed(49), idle), 'step');
+  assert.equal(said(failed(90), failed(45)), 'step', 'most of what this tenant asks for fails anyway');
+  assert.equal(said(failed(19, 19), signal({})), 'step');
+  assert.equal(said(idle, signal({})), 'step');
+  assert.equal(decide({ ...base, rules: usual }).do, 'step', 'no numbers');
+});
+
 test('limits hold against the stable release, and for the numbers themselves when it has no traffic', () => {
   const rollout = signal({ requests: 100, errors: 6, error_rate: 0.06, p99_ms: 300 });
   const limit = { error_rate: 0.05 };
@@ -112,14 +126,17 @@ test('what a rollout cannot show with a fleet is said beforehand', () => {
   const fleet = (...ids: string[]) =>
     ids.map((id) => ({ id, labels: (id === 'a' ? { canary: 'yes' } : {}) as Labels }));
   const steps = [{ labels: { canary: 'yes' } }, { percent: 100 }];
+  const usual = { ...rules, error_rate: 0.5, usual: true } as const;
   const notes = (ids: string[], asked = {}) =>
-    notesOn(planOf(steps, undefined, fleet(...ids)), { ...rules, ...asked }).join('\n');
+    notesOn(planOf(steps, undefined, fleet(...ids)), { ...usual, ...asked }).join('\n');
   assert.match(notes([]), /No worker is alive/);
   assert.match(notes(['b']), /one worker \(b\): it cannot be split.*step 2 of 2 \(100 %\)/);
   assert.match(notes(['a']), /step 1 of 2 \(canary=yes\)/);
   assert.match(notes(['b', 'c']), /Step 1 \(canary=yes\) takes none of the 2 workers/);
   assert.equal(notes(['a', 'b', 'c']), '');
-  assert.match(notes(['a', 'b'], { p99_ms: 5 }), /From step 2 on no worker is left to compare with/);
+  assert.match(notes(['a', 'b'], { p99_ms: 5, usual: undefined }), /From step 2 on no worker is left to compare with/);
+  const unlimited = notes(['a', 'b', 'c'], { error_rate: undefined });
+  assert.match(unlimited, /^Failed requests do not halt it, however many they are/);
   const half = notesOn(planOf([{ labels: { canary: 'yes' } }], undefined, fleet('a', 'b')), rules);
   assert.match(half.join(), /the rest of the fleet \(1 of 2\) takes it all at once/);
 });

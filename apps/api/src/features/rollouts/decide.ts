@@ -63,7 +63,7 @@ export function decide(now: Situation): Verdict {
     if (ms >= LOST_MS) return { do: 'halt', reason: `${id} took release ${version} and was lost` };
   }
   if (phase === 'baking' && comparison) {
-    const reason = breach(comparison, rules, bakeOver);
+    const reason = breach(comparison, rules, bakeOver && !rules.usual);
     if (reason !== null) return { do: 'halt', reason, details: comparison };
   }
   if (workers.length === 0) return { do: 'wait', for: 'no worker is alive that the tenant is placed on' };
@@ -87,6 +87,7 @@ export function decide(now: Situation): Verdict {
   const details = comparison ?? undefined;
   if (!bakeOver) return { do: 'wait', for: '' };
   if (
+    !rules.usual &&
     asksNumbers(rules) &&
     (comparison === null || comparison.rollout.requests === 0) &&
     rules.on_no_traffic === 'pause'

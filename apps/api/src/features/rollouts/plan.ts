@@ -55,7 +55,7 @@ export function notesOn(plan: readonly Planned[], rules: Rules): string[] {
       }
     }
     const all = plan.find(({ workers }) => workers.length === of);
-    if (all && (rules.error_rate !== undefined || rules.p99_ms !== undefined)) {
+    if (all && !rules.usual && (rules.error_rate !== undefined || rules.p99_ms !== undefined)) {
       const index = plan.indexOf(all) + 1;
       notes.push(`From step ${index} on no worker is left to compare with: limits hold for the numbers themselves.`);
     }
@@ -63,6 +63,11 @@ export function notesOn(plan: readonly Planned[], rules: Rules): string[] {
   if (plan.at(-1)!.workers.length < of) {
     notes.push(
       `After the last step the rest of the fleet (${of - plan.at(-1)!.workers.length} of ${of}) takes it all at once.`,
+    );
+  }
+  if (rules.error_rate === undefined) {
+    notes.push(
+      'Failed requests do not halt it, however many they are: there is no limit for them (halt_on.error_rate).',
     );
   }
   return notes;

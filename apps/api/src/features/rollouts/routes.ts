@@ -30,7 +30,7 @@ const Key = z
   .refine(({ at }) => !Number.isNaN(at.getTime()));
 
 function rolloutBody(row: RolloutRow): z.output<typeof Rollout> {
-  const { on_no_traffic, ...halt_on } = rulesOf(row);
+  const { on_no_traffic, usual: _, ...halt_on } = rulesOf(row);
   const { rollout_id: id, tenant_id, version, stable_version, state, phase, bake_seconds, reason } = row;
   return {
     ...{ id, tenant_id, version, stable_version, state, phase, step: row.step + 1, steps: stepsOf(row) },

@@ -33,6 +33,12 @@ export const OnNoTraffic = z
     'What to do when a signal is asked for and no request went through the new release: nothing was shown then',
   );
 
+/**
+ * The limit of failed requests of a rollout that names no `halt_on`: what fails that much more often than the stable
+ * release, or, without one to compare with, more often than not, is broken, whatever the tenant's traffic is like.
+ */
+export const USUAL_ERROR_RATE = 0.5;
+
 const how = {
   percent: Percent.optional().describe('First step: so many percent of the fleet'),
   labels: Labels.optional().describe('First step: the workers that have all these labels'),
@@ -43,7 +49,11 @@ const how = {
     .optional()
     .describe('Percent of the fleet, ascending, after `percent` or `labels`; default without these: 5, 25, 100'),
   bake_seconds: z.int().min(0).max(86_400).default(60).describe('How long each step is watched, seconds'),
-  halt_on: HaltOn.default({ nack: true }).describe('When it is stopped and taken back by itself'),
+  halt_on: HaltOn.optional().describe(
+    'When it is stopped and taken back by itself. Absent: when a worker refuses it (nack), and, where there are ' +
+      `numbers, with an error_rate of ${USUAL_ERROR_RATE}, of at least 20 requests; this one waits for no traffic. ` +
+      'What is given holds as it is: {} or {"nack": true} sets no limit for failed requests',
+  ),
   on_no_traffic: OnNoTraffic.default('pause'),
   message: Message.default('').describe('Why'),
 };
@@ -61,7 +71,7 @@ const demandOrder = (
     if (before !== undefined && step <= before) fault(['steps', i], 'each step must be larger than the one before');
   }
   for (const signal of ['error_rate', 'p99_ms'] as const) {
-    if (halt_on[signal] !== undefined && bake_seconds < 1) fault(['bake_seconds'], `${signal} needs time to be seen`);
+    if (halt_on?.[signal] !== undefined && bake_seconds < 1) fault(['bake_seconds'], `${signal} needs time to be seen`);
   }
 };
 

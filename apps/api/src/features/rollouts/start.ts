@@ -6,7 +6,7 @@ import type { WriteQuery } from '../../http/write.ts';
 import { placementOf, type Step } from '../releases/head.ts';
 import type { Changed, NewRollout, Origin } from '../releases/request.ts';
 import { notesOn, planOf } from './plan.ts';
-import type { HaltOn, RolloutStart } from './schema.ts';
+import { type HaltOn, type RolloutStart, USUAL_ERROR_RATE } from './schema.ts';
 import { newRollout, type RolloutRow, startRollout, type Wanted } from './store.ts';
 
 export const STORE_AWAY = 'The config store is away: nobody can tell which workers there are.';
@@ -36,7 +36,14 @@ async function wantedOf(
   const first: Step[] = labels ? [{ labels }] : percent === undefined ? [] : [{ percent }];
   const rest = steps ?? (first.length === 0 ? [5, 25, 100] : []);
   const all = [...first, ...rest.map((one) => ({ percent: one }))];
-  const rules = { ...halt_on, on_no_traffic };
+  const { redis } = context;
+  const rules = {
+    ...(halt_on ?? {
+      nack: true,
+      ...(redis && bake_seconds > 0 ? { error_rate: USUAL_ERROR_RATE, usual: true as const } : {}),
+    }),
+    on_no_traffic,
+  };
   const fleet = await liveWorkers(context);
   return {
     ...{ version, bake_seconds, message, rules, steps: all },
@@ -44,9 +51,9 @@ async function wantedOf(
   };
 }
 
-function demandSignals({ redis }: Pick<Context, 'redis'>, halt_on: HaltOn, at = ''): void {
+function demandSignals({ redis }: Pick<Context, 'redis'>, halt_on: HaltOn | undefined, at = ''): void {
   for (const signal of ['error_rate', 'p99_ms'] as const) {
-    if (halt_on[signal] === undefined || redis) continue;
+    if (halt_on?.[signal] === undefined || redis) continue;
     const message = 'This installation has no Redis: it keeps no metrics';
     throw invalid([{ pointer: `${at}/halt_on/${signal}`, code: 'no_metrics', message }]);
   }

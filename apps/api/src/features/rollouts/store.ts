@@ -20,7 +20,11 @@ export type RolloutRow = Prisma.RolloutModel;
 export type Uses = Pick<Context, 'db' | 'changes' | 'publisher' | 'now'>;
 
 /** When a rollout halts, and what it does when nothing is shown. */
-export type Rules = HaltOn & { on_no_traffic: z.output<typeof OnNoTraffic> };
+export type Rules = HaltOn & {
+  on_no_traffic: z.output<typeof OnNoTraffic>;
+  /** Nobody asked for its limits: they halt what is plainly broken, and hold nothing up. */
+  usual?: true;
+};
 
 export const stepsOf = (row: RolloutRow): Step[] => row.steps as unknown as Step[];
 export const rulesOf = (row: RolloutRow): Rules => row.halt_on as unknown as Rules;
