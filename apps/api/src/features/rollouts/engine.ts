@@ -37,6 +37,9 @@ const TRIES = 5;
 /** Rollouts that are looked at side by side: one that waits for something must not keep another one from being halted. */
 const AT_ONCE = 8;
 
+/** So long nobody waits for a Redis again that did not answer, ms. */
+const DEAF_MS = 5_000;
+
 /** Is it sure to be gone at some later look? */
 const passes = (error: unknown): boolean =>
   error instanceof StoreUnavailable || error instanceof Moved || error instanceof Problem || isAway(error);
@@ -52,12 +55,16 @@ export class RolloutEngine {
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
+  readonly #clock: () => number;
   /** Redis did not answer in this turn: nobody waits for it again. */
   #deaf = false;
+  /** Until then only who is at the end of a bake asks it again, by `#clock`. */
+  #deafUntil = Number.NEGATIVE_INFINITY;
 
   /** `clock`: ms, never set back. */
   constructor(context: Uses, clock: () => number = () => performance.now()) {
     this.#context = context;
+    this.#clock = clock;
     this.#watches = new Watches(clock);
   }
 
@@ -210,6 +217,7 @@ export class RolloutEngine {
       phase === 'baking' && wanted && decide(blind).do !== 'halt'
         ? await this.#counts(
             tenant_id,
+            bakeOver && row.state === 'running',
             workers.map((worker) => worker.id),
           )
         : null;
@@ -221,11 +229,14 @@ export class RolloutEngine {
     return { situation, members, counts, watch, base: counts && this.#baseOf(row, situation, counts) };
   }
 
-  /** Null: Redis cannot be asked. One that does not answer is waited for once in a turn. */
-  async #counts(tenant_id: string, workers: readonly string[]): Promise<FleetCounts | null> {
-    if (this.#deaf) return null;
+  /** Null: Redis cannot be asked. One that does not answer is waited for once in a turn, and in few turns. */
+  async #counts(tenant_id: string, needed: boolean, workers: readonly string[]): Promise<FleetCounts | null> {
+    if (this.#deaf || (!needed && this.#clock() < this.#deafUntil)) return null;
     const counts = await readFleet(this.#context.redis, tenant_id, workers);
-    if (counts === null) this.#deaf = true;
+    if (counts === null) {
+      this.#deaf = true;
+      this.#deafUntil = this.#clock() + DEAF_MS;
+    }
     return counts;
   }
 
