@@ -48,6 +48,30 @@ test('counters, totals and open connections reach Redis, each with a life time',
   await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '15');
 });
 
+test('what a worker counted before it was started anew is not held for counts of this one', async (t) => {
+  const { stats, client } = await setUp(t);
+  await client.hset(
+    'arcus:metrics:tenant:acme:w1',
+    'tenant:acme:requests',
+    9,
+    'tenant:acme:errors',
+    8,
+    'user:gone:requests',
+    7,
+  );
+  const tenant = stats.of('acme', 'tenant', 'acme');
+  tenant.requests = 1;
+  await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '1');
+  tenant.requests = 2;
+  tenant.blocked = 1;
+  await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '2');
+  const fields = Object.entries(await client.hgetall('arcus:metrics:tenant:acme:w1')).sort();
+  assert.deepEqual(fields, [
+    ['tenant:acme:blocked', '1'],
+    ['tenant:acme:requests', '2'],
+  ]);
+});
+
 test('no count is lost or doubled while Redis is down', async (t) => {
   const { server, stats, sink, client } = await setUp(t);
   const tenant = stats.of('acme', 'tenant', 'acme');

@@ -61,6 +61,8 @@ export class RedisStats {
   readonly #known = new WeakMap<Counters, Known>();
   /** Tenant -> when its keys were last given a new life. */
   readonly #refreshed = new Map<string, number>();
+  /** Tenants whose values this process has written: what was there before is another process's. */
+  readonly #begun = new Set<string>();
   #epoch = 1;
   #flushing: Promise<void> | null = null;
   #down = false;
@@ -141,6 +143,7 @@ export class RedisStats {
       const found = await this.#redis.hmget(this.#key(tenant), ...fields);
       const taken = totals.every((t, i) => Number(found[i] ?? 0) === own.values[fieldNames.indexOf(t)]);
       if (taken && found.some((value) => value !== null)) {
+        this.#begun.add(tenant);
         for (const c of changes) this.#known.set(c.counters, { values: c.values, epoch });
       }
     }
@@ -198,6 +201,10 @@ export class RedisStats {
       // Answers 0 when the key is gone although we wrote it: Redis was emptied.
       probes.push({ tenant, at: n++ });
       multi.expire(key, METRICS_SECONDS);
+      if (!this.#begun.has(tenant)) {
+        multi.del(key);
+        n++;
+      }
       if (fields.length > 0) {
         multi.hset(key, ...fields).expire(key, METRICS_SECONDS);
         n += 2;
@@ -231,6 +238,7 @@ export class RedisStats {
     for (const { tenant, at } of probes) {
       if (answers[at]?.[1] === 0 && this.#refreshed.has(tenant)) this.#epoch++;
       this.#refreshed.set(tenant, now);
+      this.#begun.add(tenant);
     }
     for (const { changes } of chunk) for (const c of changes) this.#known.set(c.counters, { values: c.values, epoch });
   }
