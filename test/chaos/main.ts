@@ -9,25 +9,36 @@ import { updateResults } from './lib/report.ts';
 import { runScenarios } from './run.ts';
 import { scenarios } from './scenarios.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    short: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    docs: { type: 'boolean', default: false },
-    kills: { type: 'string' },
-  },
-});
-const unknown = positionals.filter((name) => !scenarios.some((one) => one.name === name));
-const kills = values.kills === undefined ? undefined : Number(values.kills);
-if (unknown.length > 0 || (kills !== undefined && !(kills >= 1))) {
+function usage(why: string): never {
   process.stderr.write(
-    `usage: npm run chaos -- [--short] [--json] [--docs] [--kills N] [SCENARIO…]\nscenarios:\n${scenarios
+    `${why}\nusage: npm run chaos -- [--short] [--json] [--docs] [--kills N] [SCENARIO…]\nscenarios:\n${scenarios
       .map(({ name, title }) => `  ${name.padEnd(20)} ${title}\n`)
       .join('')}`,
   );
   process.exit(2);
 }
+
+function readArgs() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        short: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        docs: { type: 'boolean', default: false },
+        kills: { type: 'string' },
+      },
+    });
+  } catch (error) {
+    return usage((error as Error).message);
+  }
+}
+
+const { values, positionals } = readArgs();
+const unknown = positionals.filter((name) => !scenarios.some((one) => one.name === name));
+if (unknown.length > 0) usage(`no such scenario: ${unknown.join(', ')}`);
+const kills = values.kills === undefined ? undefined : Number(values.kills);
+if (kills !== undefined && !(Number.isInteger(kills) && kills >= 1)) usage('--kills takes a whole number from 1 on');
 const wanted = scenarios.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 let broken = 0;
 for await (const ran of runScenarios(wanted, { long: !values.short, kills })) {
