@@ -54,6 +54,27 @@ test('an address of another worker on this machine is refused, though the kernel
   assert.deepEqual([await ask(port), await ask(other)], [0, 200]);
 });
 
+test('tenants change places in each process, and who takes the place of a process finds them there', async (t) => {
+  const { store, port, ask, pids } = await setUp(t);
+  const other = await freePort();
+  const deny = { escapers: [{ name: 'direct', type: 'dummy_deny' }] };
+  await publish(store, 'beta', 1, proxyOn(other, deny));
+  await answered(store, 'beta', (s) => s.applied === 1);
+  await publish(store, 'acme', 2, proxyOn(other));
+  await answered(store, 'acme', (s) => s.refused !== undefined);
+  await publish(store, 'beta', 2, proxyOn(port, deny));
+  for (const tenant of ['acme', 'beta']) {
+    assert.deepEqual(await answered(store, tenant, (s) => s.applied === 2), { applied: 2 });
+  }
+  const all = async () => {
+    for (let i = 0; i < 10; i++) assert.deepEqual([await ask(port), await ask(other)], [403, 200]);
+  };
+  await all();
+  process.kill(pids()[0]!, 'SIGKILL');
+  await until(() => pids().length === 3);
+  await all();
+});
+
 test('a process that dies is replaced, and the tunnels of the other live on', async (t) => {
   const { store, tunnel, pids, ask, events, metrics } = await setUp(t);
   const tunnels = await Promise.all(Array.from({ length: 16 }, () => tunnel()));
