@@ -1,0 +1,91 @@
+/** The setting of the tests of rollouts: a Redis, and each database in turn. Workers are played. */
+import assert from 'node:assert/strict';
+import { after, before, describe, type TestContext } from 'node:test';
+import { type TestApi, type TestApiOptions, testApi } from '@arcus/api/testing.ts';
+import { latencyBounds } from '@arcus/gateway/stats.ts';
+import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
+import { type RedisServer, startRedis } from '@arcus/testkit/redis.ts';
+import { until } from '@arcus/testkit/until.ts';
+import { Redis } from 'ioredis';
+
+export const url = '/tenants/acme/rollouts';
+
+export const four = { 'w-a': { canary: 'yes' }, 'w-b': {}, 'w-c': {}, 'w-d': {} };
+
+/** What the tests share; made anew for each database. */
+export interface Setting {
+  readonly database: 'SQLite' | 'MariaDB';
+  /** An api on a database of its own unless `options` name one; closed with the test. */
+  open(t: TestContext, options?: TestApiOptions): Promise<TestApi>;
+  /** Counts requests of a worker as its statistics would. */
+  traffic(worker: string, requests: number, errors: number, ms: number): Promise<void>;
+}
+
+/** Runs `tests` on both databases. */
+export function onBoth(what: string, tests: (setting: Setting) => void): void {
+  let maria: MariaDbServer;
+  let server: RedisServer;
+  let redis: Redis;
+  let count = 0;
+  before(async () => {
+    [maria, server] = await Promise.all([startMariaDb(), startRedis()]);
+    redis = new Redis(server.url);
+  });
+  after(async () => {
+    redis?.disconnect();
+    await server?.close();
+    await maria?.close();
+  });
+  for (const database of ['SQLite', 'MariaDB'] as const) {
+    const fresh = () => (database === 'MariaDB' ? maria.urlOf(`rollouts_${++count}`) : undefined);
+    const setting: Setting = {
+      database,
+      async open(t, options = {}) {
+        await redis.flushall();
+        const at = options.database ?? fresh();
+        const api = await testApi({ redis, ...options, ...(at === undefined ? {} : { database: at }) });
+        t.after(() => api.close());
+        return api;
+      },
+      async traffic(worker, requests, errors, ms) {
+        const key = `arcus:metrics:tenant:acme:${worker}`;
+        const bound = latencyBounds.find((one) => ms <= one);
+        await redis
+          .multi()
+          .hincrby(key, 'tenant::requests', requests)
+          .hincrby(key, 'tenant::errors', errors)
+          .hincrby(key, `tenant::le_${bound}`, requests)
+          .exec();
+      },
+    };
+    describe(`${what}, with ${database}`, () => tests(setting));
+  }
+}
+
+/** Release 1 is served, release 2 is held. */
+export async function held(api: TestApi): Promise<void> {
+  await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'Acme' } });
+  const body = { name: 'no', type: 'dummy_deny' };
+  const made = await api.call('POST', '/tenants/acme/escapers?publish=hold', { body });
+  assert.equal(made.headers['arcus-release-state'], 'held', made.text);
+}
+
+export async function start(api: TestApi, body: object) {
+  const made = await api.call('POST', url, { body });
+  assert.equal(made.status, 201, made.text);
+  api.app.context.rollouts.start(20);
+  return made.body as { id: string; notes: string[]; plan: { count: number; of: number }[] };
+}
+
+export const state = async (api: TestApi, id: string) => (await api.call('GET', `${url}/${id}`)).body;
+
+export const ended = (api: TestApi, id: string, wanted: string) =>
+  until(
+    async () => {
+      const now = await state(api, id);
+      return now.state === wanted && now;
+    },
+    { what: `the rollout is ${wanted}` },
+  );
+
+export const head = async (api: TestApi) => (await api.store.getHead('acme'))!.head;
