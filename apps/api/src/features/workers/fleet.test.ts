@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { TenantStatus, WorkerRecord } from '@arcus/control/release.ts';
-import { until } from '@arcus/testkit/until.ts';
+import { until, within } from '@arcus/testkit/until.ts';
 import { type TestApi, type TestApiOptions, testApi } from '../../testing.ts';
 
 const HOUR = 3_600_000;
@@ -187,8 +187,7 @@ test('a release that only a lost worker is missing for is told of at once, whate
   await api.call('GET', '/workers');
   await two.die();
   await one.say({ applied: 99 });
-  const started = performance.now();
-  const { status, body } = await api.call('POST', '/tenants/acme/reload?wait=acked&timeout=60s');
-  assert.ok(performance.now() - started < 20_000);
+  const asked = api.call('POST', '/tenants/acme/reload?wait=acked&timeout=60s');
+  const { status, body } = await within(asked, 'an answer before the timeout', 30_000);
   assert.deepEqual([status, body.detail, body.summary.applied], [504, 'lost: w2', 1]);
 });
