@@ -5,7 +5,7 @@ export interface UntilOptions {
   deadline?: number;
   /** What is waited for, for the error. */
   what?: string;
-  /** Milliseconds between two looks; default 5, growing to 50. */
+  /** Milliseconds between two looks, at least; default 5, growing to 50. */
   every?: number;
 }
 
@@ -30,7 +30,7 @@ export async function until<T>(
     }
     if (performance.now() >= end) throw new Error(`not within ${deadline} ms: ${what}`, { cause });
     await wait(pause);
-    pause = Math.min(50, pause * 1.5);
+    pause = Math.max(every, Math.min(50, pause * 1.5));
   }
 }
 
