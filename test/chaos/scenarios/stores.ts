@@ -135,11 +135,10 @@ export const databaseRestarted: Scenario = {
       const waiting = 'SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = "LOCK WAIT"';
       const stands = async () => {
         if (!holding) throw new Error(`nobody holds the row any more: ${said}`);
-        // InnoDB makes this table anew only when nobody has read it for 100 ms.
-        await wait(150);
         return (await lab.sql(waiting)).length > 0;
       };
-      await until(stands, { deadline: 30_000, what: 'a write waits in its transaction' });
+      // InnoDB makes this table anew only when nobody has read it for 100 ms.
+      await until(stands, { deadline: 30_000, every: 200, what: 'a write waits in its transaction' });
       await lab.database.process.kill('SIGKILL');
       await gone;
       await wait(long ? Math.random() * 5000 : 300);
