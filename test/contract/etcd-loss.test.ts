@@ -210,7 +210,7 @@ describe('etcd', { concurrency: 2 }, () => {
     await writer.write(1);
     await watching.reaches(1);
     const before = proxy.accepted;
-    etcd.process.stop();
+    await etcd.process.stop();
     await assert.rejects(watched.ping(), StoreUnavailable);
     // The call above made one new connection for calls; the watch makes the others when it finds its own dead.
     await until(() => proxy.accepted >= before + 3, { deadline: 30_000, what: 'the watch notices' });
@@ -242,7 +242,7 @@ describe('etcd', { concurrency: 2 }, () => {
     await until(() => watching.lists() === 1);
     for (const [index, member] of etcd.members.entries()) {
       if (index === 1) await member.kill();
-      else member.stop();
+      else await member.stop();
       await writer.write(5);
       await watching.reaches((index + 1) * 5);
       if (index === 1) await member.start();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { freeze } from '@arcus/testkit/freeze.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { setUp, startLoad } from './process-testing.ts';
 import { readRecord } from './snapshot-record.ts';
@@ -19,7 +20,7 @@ const alive = (pid: number) => {
 test('who waits in the queue of a process that is killed is served by another', async (t) => {
   const { pids, client, url } = await setUp(t);
   const [first] = pids();
-  process.kill(first!, 'SIGSTOP');
+  await freeze(first!);
   const clients = await Promise.all(Array.from({ length: 24 }, () => client()));
   for (const one of clients) await one.send(`GET ${url}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
   process.kill(first!, 'SIGKILL');

@@ -101,7 +101,7 @@ test('a frozen Redis holds nothing up and gets the counts when it thaws', async 
   const tenant = stats.of('acme', 'tenant', 'acme');
   tenant.requests = 1;
   await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '1');
-  server.process.stop();
+  await server.process.stop();
   tenant.requests = 2;
   await until(() => sink.failures > 0);
   server.process.cont();

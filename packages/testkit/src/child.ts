@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { freeze } from './freeze.ts';
 import { until } from './until.ts';
 
 export interface ChildOptions {
@@ -108,9 +109,9 @@ export class Child {
     this.#child = undefined;
   }
 
-  /** Freezes it (SIGSTOP): its sockets stay open and nobody answers. */
-  stop(): void {
-    this.#child?.kill('SIGSTOP');
+  /** Freezes it and resolves once all its threads stand still: its sockets stay open and nobody answers. */
+  async stop(): Promise<void> {
+    if (this.pid > 0) await freeze(this.pid);
   }
 
   /** Lets a frozen process go on. */

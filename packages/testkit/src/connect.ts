@@ -16,15 +16,15 @@ export function answers(port: number, { host = '127.0.0.1', greeting = false } =
   });
 }
 
-/** Sends `text` and gives the first piece of the answer; '' when there is none. */
-export function ask(port: number, text: string, host = '127.0.0.1'): Promise<string> {
+/** Sends `text` and gives the first piece of the answer; '' when there is none within `deadline` milliseconds. */
+export function ask(port: number, text: string, { host = '127.0.0.1', deadline = 10_000 } = {}): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const done = (result: string) => {
       socket.destroy();
       resolve(result);
     };
-    socket.setTimeout(1000, () => done(''));
+    socket.setTimeout(deadline, () => done(''));
     socket.once('error', () => done(''));
     socket.once('close', () => done(''));
     socket.once('data', (chunk) => done(chunk.toString('latin1')));

@@ -29,7 +29,7 @@ export const etcdFrozen: Scenario = {
   async run(lab, { long }) {
     const pauses = long ? [2, 5, 12, 30, 60] : [3];
     for (const seconds of pauses) {
-      lab.etcd.process.stop();
+      await lab.etcd.process.stop();
       await wait(seconds * 1000);
       lab.etcd.process.cont();
       await wait(300);
@@ -47,7 +47,7 @@ export const etcdCompacted: Scenario = {
     const worker = lab.workers[0]!;
     for (let i = 0; i < times; i++) {
       await lab.withoutWorker(worker, async () => {
-        worker.process.stop();
+        await worker.process.stop();
         // A frozen process's connections live: only a server that is gone makes it ask again from where it stood.
         await lab.etcd.process.restart('SIGKILL');
         const before = lab.writer.accepted.length;
@@ -102,7 +102,7 @@ export const redisGone: Scenario = {
       await lab.redis.process.kill('SIGKILL');
       await wait(500);
       await lab.redis.process.start();
-      lab.redis.process.stop();
+      await lab.redis.process.stop();
       await wait(long ? 5000 : 500);
       lab.redis.process.cont();
       await askRedis(lab.redis.port, 'FLUSHALL\r\n');

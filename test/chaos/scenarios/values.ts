@@ -21,7 +21,7 @@ export const garbage: Scenario = {
     for (let round = 0; round < (long ? 10 : 1); round++) {
       for (const [name, make] of Object.entries(heads)) {
         // Nobody puts the right head back meanwhile.
-        lab.api.stop();
+        await lab.api.stop();
         try {
           const value = await make(lab, tenant);
           await lab.etcd.put(`${prefix}heads/${tenant}`, value);
