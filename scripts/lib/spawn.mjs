@@ -3,6 +3,12 @@ import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { root } from './root.mjs';
 
+/**
+ * Where Node keeps what it makes of our modules, see packages/control/src/compile-cache.ts: the same folder is said
+ * there, which cannot be read here, as Node 20 may run this.
+ */
+export const compileCache = join(root, 'node_modules', '.cache', 'arcus');
+
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
 
 /**
@@ -15,7 +21,8 @@ const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
 export function handOver(program, args) {
   // The project's own tools, and the Node that came with them, come first.
   const PATH = [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
-  const child = spawn(program, args, { stdio: 'inherit', env: { ...process.env, PATH } });
+  const env = { NODE_COMPILE_CACHE: compileCache, ...process.env, PATH };
+  const child = spawn(program, args, { stdio: 'inherit', env });
   const forward = forwarded.map((signal) => {
     const listener = () => child.kill(signal);
     process.on(signal, listener);

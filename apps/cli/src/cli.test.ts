@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -55,6 +55,15 @@ test('every command has help with an example, and refuses a flag that it does no
     assert.equal(unknown.code, 2);
     assert.match(unknown.stderr, /'--nonsense'\nTry: arcus .*--help/);
   }
+});
+
+test('it says which one it is', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+  for (const word of ['--version', '-V', 'version']) {
+    assert.deepEqual(await arcus([word]), { code: 0, stdout: `arcus ${version}\n`, stderr: '' });
+  }
+  const said = JSON.parse((await arcus(['--version', '--json'])).stdout);
+  assert.deepEqual(said, { version, node: process.version });
 });
 
 test('a missing argument is named, and one too many too', async () => {

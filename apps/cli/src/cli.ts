@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import software from '../package.json' with { type: 'json' };
 import { type Command, CommandError, type Flag, OK, TROUBLE, UsageError } from './command.ts';
 import { commands } from './commands.ts';
 import { FileFaults, printFaults } from './config-file.ts';
@@ -39,6 +40,11 @@ function withoutCommand(argv: readonly string[], out: Output): number {
   if (word === undefined || word === 'help' || word === '--help' || word === '-h') {
     out.say(overview(commands));
     return word === undefined ? TROUBLE : OK;
+  }
+  if (word === 'version' || word === '--version' || word === '-V') {
+    if (out.json) out.data({ version: software.version, node: process.version });
+    else out.say(`arcus ${software.version}`);
+    return OK;
   }
   const group = commands.filter((c) => c.name.startsWith(`${word} `)).map((c) => c.name);
   throw new UsageError(

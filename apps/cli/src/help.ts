@@ -9,7 +9,7 @@ export function overview(commands: readonly Command[]): string {
     '',
     ...commands.map((c) => `  ${usage(c).padEnd(width)}  ${c.summary}`),
     '',
-    'arcus COMMAND --help says more. Exit codes: 0 done, 1 the answer is no, 2 it could not be asked.',
+    'arcus COMMAND --help says more, arcus --version which one this is. Exit codes: 0 done, 1 the answer is no, 2 it could not be asked.',
   ].join('\n');
 }
 

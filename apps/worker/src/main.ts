@@ -1,5 +1,5 @@
-/** A worker as a program: the process gets its heap options first, see heap.ts; then serve.ts is all of it. */
-import { startAnew } from './heap.ts';
+/** A worker as a program: the process is started with all options first, see start-anew.ts; then serve.ts is all of it. */
+import { startAnew } from './start-anew.ts';
 
 startAnew();
 await import('./serve.ts');
