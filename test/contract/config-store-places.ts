@@ -7,6 +7,9 @@ import { type EtcdServer, startEtcd } from '@arcus/testkit/etcd.ts';
 import { startKube } from '@arcus/testkit/kube.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 
+/** For one call: a machine that is busy stands still for seconds, and no test here is about a store that is away. */
+const deadline = 30_000;
+
 /** One kind, and what a test must do behind its back. */
 export interface Place {
   open(): Promise<ConfigStore>;
@@ -26,7 +29,7 @@ async function etcdPlace(): Promise<Place> {
   const etcd: EtcdServer = await startEtcd();
   const prefix = '/arcus/v1/';
   return {
-    open: () => openStore(etcd.url),
+    open: () => openStore(etcd.url, { deadline }),
     spoilHead: (tenant) => etcd.put(`${prefix}heads/${tenant}`, 'not a head'),
     spoilBlob: (name, body) => etcd.put(`${prefix}blobs/${name}`, body),
     async expireWorker(id) {
@@ -71,7 +74,7 @@ async function kubernetesPlace(): Promise<Place> {
     storage.replace(resource, namespace, name, { ...now, ...changes });
   };
   return {
-    open: () => openStore('kubernetes:?namespace=arcus&blobs=arcus-blobs', { kubeUrl: kube.url }),
+    open: () => openStore('kubernetes:?namespace=arcus&blobs=arcus-blobs', { kubeUrl: kube.url, deadline }),
     spoilHead: async (tenant) => change('configmaps', 'arcus', headName(tenant), { data: { head: 'not a head' } }),
     async spoilBlob(name, body) {
       const { apiVersion, kind, metadata } = storage.remove('configmaps', 'arcus-blobs', blobName(name));
@@ -81,7 +84,8 @@ async function kubernetesPlace(): Promise<Place> {
     },
     async expireWorker(id) {
       const { spec } = storage.get('leases', 'arcus', workerName(id))!;
-      const renewTime = new Date(Date.now() - 60_000).toISOString().replace('Z', '000Z');
+      // Later than any of these leases lasts, and too soon for it to be removed as a leftover.
+      const renewTime = new Date(Date.now() - 50 * 60_000).toISOString().replace('Z', '000Z');
       change('leases', 'arcus', workerName(id), { spec: { ...spec, renewTime } });
     },
     async spoilWorker(id) {

@@ -259,7 +259,7 @@ for (const [kind, makePlace] of Object.entries(places)) {
     });
 
     test('shows workers and what they run as long as they live', async () => {
-      const lease = await store.leaseWorker(worker('w-1'), 30);
+      const lease = await store.leaseWorker(worker('w-1'), 600);
       assert.deepEqual(await other.listWorkers(), [worker('w-1')]);
       const statuses = new Map<string, TenantStatus>();
       for (let i = 0; i < 250; i++) statuses.set(`s-${i}`, { applied: i });
@@ -281,7 +281,7 @@ for (const [kind, makePlace] of Object.entries(places)) {
       assert.deepEqual((await other.listStatus('s-1')).get('w-1'), { applied: 6 });
       assert.equal((await other.listStatus('s-2')).size, 0);
       assert.equal((await other.listWorkers())[0]?.tenants, 3);
-      const second = await other.leaseWorker(worker('w-2'), 30);
+      const second = await other.leaseWorker(worker('w-2'), 600);
       await second.report(new Map([['s-1', { applied: 9 }]]));
       assert.deepEqual([...(await store.listStatus('s-1')).keys()].sort(), ['w-1', 'w-2']);
       await lease.close();
@@ -295,20 +295,20 @@ for (const [kind, makePlace] of Object.entries(places)) {
     });
 
     test('a worker that leaves says so until its lease runs out, and does not speak for a newer one', async () => {
-      const lease = await store.leaseWorker(worker('w-3'), 30);
+      const lease = await store.leaseWorker(worker('w-3'), 600);
       await lease.close({ ...worker('w-3'), left: true });
       assert.equal((await other.listWorkers()).find((record) => record.id === 'w-3')?.left, true);
       await place.expireWorker('w-3');
       assert.deepEqual(await other.listWorkers(), []);
-      const old = await store.leaseWorker(worker('w-3'), 30);
-      const next = await other.leaseWorker(worker('w-3', 7), 30);
+      const old = await store.leaseWorker(worker('w-3'), 600);
+      const next = await other.leaseWorker(worker('w-3', 7), 600);
       await old.close({ ...worker('w-3'), left: true });
       assert.deepEqual(await store.listWorkers(), [worker('w-3', 7)]);
       await next.close();
     });
 
     test('a worker that comes back to life says again what it runs', async () => {
-      const lease = await store.leaseWorker(worker('phoenix'), 1);
+      const lease = await store.leaseWorker(worker('phoenix'), 6);
       await lease.report(new Map([['acme', { applied: 3 }]]));
       await place.expireWorker('phoenix');
       await until(async () => (await other.listWorkers()).some((record) => record.id === 'phoenix'));
@@ -318,7 +318,7 @@ for (const [kind, makePlace] of Object.entries(places)) {
 
     test('a worker that died is not shown, nor what it said', async () => {
       const dying = await place.open();
-      const lease = await dying.leaseWorker(worker('mortal'), 30);
+      const lease = await dying.leaseWorker(worker('mortal'), 600);
       await lease.report(new Map([['acme', { applied: 3 }]]));
       await place.expireWorker('mortal');
       assert.deepEqual(await other.listWorkers(), []);
@@ -327,7 +327,7 @@ for (const [kind, makePlace] of Object.entries(places)) {
     });
 
     test('a worker that writes nonsense hides itself, and no other', async () => {
-      const leases = [await store.leaseWorker(worker('sane'), 30), await store.leaseWorker(worker('mad'), 30)];
+      const leases = [await store.leaseWorker(worker('sane'), 600), await store.leaseWorker(worker('mad'), 600)];
       for (const lease of leases) await lease.report(new Map([['acme', { applied: 3 }]]));
       await place.spoilWorker('mad');
       assert.deepEqual(await other.listWorkers(), [worker('sane')]);
@@ -350,7 +350,7 @@ for (const [kind, makePlace] of Object.entries(places)) {
       }
       await watch.stop();
       const ids = ['w', 'W', 'w.1', 'w_1', 'w-1', 'w-', 'X'.repeat(128)];
-      const leases = await Promise.all(ids.map((id) => store.leaseWorker(worker(id), 30)));
+      const leases = await Promise.all(ids.map((id) => store.leaseWorker(worker(id), 600)));
       await Promise.all(leases.map((lease, i) => lease.report(new Map([['a-', { applied: i }]]))));
       const sorted = (all: Iterable<string>) => [...all].sort();
       assert.deepEqual(sorted((await other.listWorkers()).map(({ id }) => id)), sorted(ids));
@@ -368,7 +368,7 @@ for (const [kind, makePlace] of Object.entries(places)) {
       const revision = await store.putHead('again', head(7), null);
       await until(() => watch.lines('again').length > before);
       await place.wipe();
-      if (kind === 'file') await until(() => lists().length === 2);
+      if (kind === 'file') await until(() => lists().length >= 2);
       else await until(() => watch.lines('again').includes('delete'));
       await assert.rejects(store.putHead('again', head(8), revision), HeadConflict);
       await store.putHead('again', head(8), null);

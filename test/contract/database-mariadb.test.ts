@@ -86,5 +86,5 @@ test('a database that is away makes the service unhealthy and requests 503; it s
   assert.deepEqual([refused.status, refused.body.type], [503, 'urn:arcus:problem:unavailable']);
   assert.doesNotMatch(refused.text + health.text, /127\.0\.0\.1|pool|arcus:arcus/);
   await own.process.start();
-  await until(async () => (await api.call('GET', '/tenants')).status === 200, { deadline: 20_000 });
+  await until(async () => (await api.call('GET', '/tenants')).status === 200, { deadline: 60_000 });
 });

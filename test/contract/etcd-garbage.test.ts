@@ -1,6 +1,8 @@
 /** Values that somebody else wrote into etcd, larger than anything of ours: nobody else's releases wait for them. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { openStore } from '@arcus/control/open.ts';
 import { putRelease } from '@arcus/control/publish.ts';
 import { cut } from '@arcus/control/sections.ts';
@@ -9,17 +11,22 @@ import { type EtcdServer, startEtcd } from '@arcus/testkit/etcd.ts';
 import { testHead } from '@arcus/testkit/keys.ts';
 import { until } from '@arcus/testkit/until.ts';
 
+setFlagsFromString('--expose-gc');
+const collect: () => void = runInNewContext('gc');
+
 let etcd: EtcdServer;
 before(async () => {
   etcd = await startEtcd({ args: ['--max-request-bytes=67108864'] });
 });
 after(() => etcd.close());
 
+/** For one call: what is large takes its time on a busy machine. */
+const deadline = 60_000;
 const huge = Buffer.alloc(40 * 1024 * 1024, 'x');
 const prefix = '/arcus/v1/';
 
 test('a head too large for any message refuses its tenant, and no other hears later of its releases', async (t) => {
-  const store = await openStore(etcd.url);
+  const store = await openStore(etcd.url, { deadline });
   const stop = new AbortController();
   t.after(async () => {
     stop.abort();
@@ -32,7 +39,9 @@ test('a head too large for any message refuses its tenant, and no other hears la
   void follow();
   await until(() => events.length > 0);
   await etcd.put(`${prefix}heads/acme`, huge);
-  const listed = await until(() => events.find((e) => e.type === 'list' && e.invalid.has('acme')));
+  const listed = await until(() => events.find((e) => e.type === 'list' && e.invalid.has('acme')), {
+    deadline: 120_000,
+  });
   assert.ok(listed);
   await store.putHead('beta', testHead(1, { tenant: 'beta' }), null);
   await until(() => events.some((e) => e.type === 'put' && e.tenant === 'beta'));
@@ -45,8 +54,8 @@ test('a head too large for any message refuses its tenant, and no other hears la
 
 test('heads as large as etcd takes them are refused one by one, and no more of them is in memory than of a page', async (t) => {
   const [store, own] = [
-    await openStore(etcd.url, { prefix: '/large/' }),
-    await openStore(etcd.url, { prefix: '/large/' }),
+    await openStore(etcd.url, { prefix: '/large/', deadline }),
+    await openStore(etcd.url, { prefix: '/large/', deadline }),
   ];
   t.after(async () => {
     await store.close();
@@ -59,10 +68,16 @@ test('heads as large as etcd takes them are refused one by one, and no more of t
   for (const name of ['no/tenant', 'Upper', '', 'x'.repeat(5000)]) await etcd.put(`/large/heads/${name}`, 'x');
   const stop = new AbortController();
   const before = process.memoryUsage().external;
+  // What was let go of, and not collected yet, is not held.
+  const held = () => process.memoryUsage().external - before;
+  const MOST = 100 * 1024 * 1024;
   let most = 0;
-  const timer = setInterval(() => {
-    most = Math.max(most, process.memoryUsage().external - before);
-  }, 5);
+  const look = () => {
+    // Twice: what one collection frees, the next one counts.
+    for (let i = 0; i < 2 && held() > MOST; i++) collect();
+    most = Math.max(most, held());
+  };
+  const timer = setInterval(look, 5);
   const watching = own.watchHeads(stop.signal)[Symbol.asyncIterator]();
   const { value } = await watching.next();
   clearInterval(timer);
@@ -70,11 +85,11 @@ test('heads as large as etcd takes them are refused one by one, and no more of t
   assert.ok(value.type === 'list');
   assert.deepEqual([value.heads.size, value.invalid.size], [400, 120]);
   assert.equal(value.invalid.get('s-7-large'), 'head of s-7-large is too large: 1400000 bytes, at most 65536');
-  assert.ok(most < 100 * 1024 * 1024, `${most} bytes of 168,000,000 were held at once`);
+  assert.ok(most < MOST, `${most} bytes of 168,000,000 were held at once`);
 });
 
 test('blobs and manifests that were exchanged are no release, and publishing it again mends them', async (t) => {
-  const store = await openStore(etcd.url);
+  const store = await openStore(etcd.url, { deadline });
   t.after(() => store.close());
   const made = await cut({ tenant: {}, config: { policies: [] } } as never);
   const { sections, checksum, blobs } = made;

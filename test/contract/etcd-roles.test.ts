@@ -64,7 +64,7 @@ describe('roles in etcd', () => {
   after(() => etcd?.close());
 
   const as = async (t: { after(fn: () => unknown): void }, user: string): Promise<ConfigStore> => {
-    const store = await openStore(etcd.url, { user, password });
+    const store = await openStore(etcd.url, { user, password, deadline: 30_000 });
     t.after(() => store.close());
     return store;
   };
@@ -96,7 +96,7 @@ describe('roles in etcd', () => {
     assert.equal(made.status, 201);
     for (let version = 1; version <= 2; version++) {
       const body = proxyOn(await freePort());
-      const put = await api.call('PUT', '/tenants/acme/config?wait=acked&timeout=20s', { body, match: '*' });
+      const put = await api.call('PUT', '/tenants/acme/config?wait=acked&timeout=60s', { body, match: '*' });
       assert.equal(put.status, 200);
     }
     const { summary } = (await api.call('GET', '/tenants/acme/config/status')).body;
@@ -121,10 +121,10 @@ describe('roles in etcd', () => {
 
   test('a worker can neither write nor end nor read what another one says', async (t) => {
     const [api, first, second] = [await as(t, 'arcus-api'), await as(t, 'worker-1'), await as(t, 'worker-2')];
-    const lease = await first.leaseWorker(record('worker-1'), 30);
+    const lease = await first.leaseWorker(record('worker-1'), 600);
     await lease.report(new Map([['acme', { applied: 3 }]]));
 
-    const forged = await second.leaseWorker(record('worker-1'), 30);
+    const forged = await second.leaseWorker(record('worker-1'), 600);
     await assert.rejects(forged.update({ ...record('worker-1'), tenants: 9 }), StoreRefused);
     await assert.rejects(forged.report(new Map([['acme', { applied: 9 }]])), StoreRefused);
     const { token } = await etcd.call('auth/authenticate', { name: 'worker-2', password });
@@ -143,7 +143,7 @@ describe('roles in etcd', () => {
       record('worker-1'),
     );
     assert.deepEqual((await api.listStatus('acme')).get('worker-1'), { applied: 3 });
-    const own = await second.leaseWorker(record('worker-2'), 30);
+    const own = await second.leaseWorker(record('worker-2'), 600);
     await own.report(new Map([['acme', { applied: 4 }]]));
     assert.deepEqual((await api.listStatus('acme')).get('worker-2'), { applied: 4 });
     await Promise.all([lease.close(), own.close(), forged.close()]);
@@ -151,7 +151,7 @@ describe('roles in etcd', () => {
 
   test('a worker whose name begins like another’s is not that one', async (t) => {
     const worker = await as(t, 'worker-1');
-    const lease = await worker.leaseWorker(record('worker-10'), 30);
+    const lease = await worker.leaseWorker(record('worker-10'), 600);
     await assert.rejects(lease.report(new Map([['acme', { applied: 9 }]])), StoreRefused);
     await assert.rejects(lease.update(record('worker-10')), StoreRefused);
     await lease.close();

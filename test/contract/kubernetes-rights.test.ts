@@ -143,7 +143,7 @@ describe('deploy/kubernetes', () => {
     const open = async (token: string) => {
       const kubeTokenFile = `${dir.path}/token-${token}`;
       writeFileSync(kubeTokenFile, token);
-      const options = { kubeUrl: kube.url, kubeTokenFile, caFile: kube.ca!.certFile };
+      const options = { kubeUrl: kube.url, kubeTokenFile, caFile: kube.ca!.certFile, deadline: 30_000 };
       const store = await openStore(of('ConfigMap')[0].data.ARCUS_STORE_URL, options);
       t.after(() => store.close());
       return store;
@@ -160,7 +160,7 @@ describe('deploy/kubernetes', () => {
     const made = await api.call('POST', '/tenants', { body: { tenant_id: 'acme', tenant_name: 'Acme' } });
     assert.equal(made.status, 201);
     const body = proxyOn(await freePort());
-    const put = await api.call('PUT', '/tenants/acme/config?wait=acked&timeout=20s', { body, match: '*' });
+    const put = await api.call('PUT', '/tenants/acme/config?wait=acked&timeout=60s', { body, match: '*' });
     assert.equal(put.status, 200);
     await until(async () => (await api.call('GET', '/tenants/acme/config/status')).body.summary.applied === 1);
     assert.equal((await api.call('DELETE', '/tenants/acme', { match: '*' })).status, 204);
@@ -168,7 +168,7 @@ describe('deploy/kubernetes', () => {
 
     // What happens seldom: two writers, a worker that takes everything back, what is old removed.
     const record: WorkerRecord = { ...(await forApi.listWorkers())[0]!, id: 'other', schema: SCHEMA };
-    const lease = await forWorker.leaseWorker(record, 8);
+    const lease = await forWorker.leaseWorker(record, 600);
     const { apiVersion, kind, metadata } = kube.storage.remove('leases', 'arcus', workerName('other'));
     kube.storage.create('leases', 'arcus', { apiVersion, kind, metadata: { name: metadata.name } as any });
     await lease.update(record);

@@ -9,7 +9,7 @@ import { startEtcd } from '@arcus/testkit/etcd.ts';
 test('a rollback writes no blob, neither into etcd nor into the database, though the one before had none of them', async (t) => {
   const etcd = await startEtcd();
   t.after(() => etcd.close());
-  const store = await openStore(etcd.url);
+  const store = await openStore(etcd.url, { deadline: 30_000 });
   const api = await testApi({ store });
   t.after(async () => {
     await api.close();

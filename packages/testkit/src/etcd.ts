@@ -105,8 +105,8 @@ export async function startEtcd({
         method,
         path,
         agent: false,
-        // Tens of megabytes take their time on a busy machine.
-        timeout: 5000 + (text?.length ?? 0) / 2000,
+        // Tens of megabytes take their time on a busy machine, and anything may while it waits for its disk.
+        timeout: 30_000 + (text?.length ?? 0) / 2000,
         ...(ca && admin && { ca: ca.cert, cert: admin.cert, key: admin.key }),
         headers: { 'content-type': 'application/json', ...(authorization && { authorization }) },
       };
@@ -228,7 +228,7 @@ export async function startEtcd({
             if (/compacted/.test(error.message)) return true;
             throw error;
           }),
-        { what: 'compaction' },
+        { deadline: 60_000, what: 'compaction' },
       );
     },
     put: async (key, value) => void (await call('kv/put', { key: base64(key), value: base64(value) })),

@@ -20,7 +20,7 @@ export interface RawClientOptions {
   /** TLS from the start: the CA to trust and the name to expect. */
   tls?: { ca: string; servername?: string };
   localAddress?: string;
-  /** Milliseconds that any read may take; default 10,000. */
+  /** Milliseconds that any read may take; default 30,000. */
   deadline?: number;
 }
 
@@ -43,7 +43,7 @@ export class RawClient {
     port,
     tls,
     localAddress,
-    deadline = 10_000,
+    deadline = 30_000,
   }: RawClientOptions): Promise<RawClient> {
     return new Promise((resolve, reject) => {
       const socket: Socket = tls

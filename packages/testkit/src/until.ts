@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 
 export interface UntilOptions {
-  /** Milliseconds after which it fails; default 10,000. */
+  /** Milliseconds after which it fails; default 30,000: a busy machine may stand still for seconds. */
   deadline?: number;
   /** What is waited for, for the error. */
   what?: string;
@@ -15,7 +15,7 @@ export interface UntilOptions {
  */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { deadline = 10_000, what = condition.toString(), every = 5 }: UntilOptions = {},
+  { deadline = 30_000, what = condition.toString(), every = 5 }: UntilOptions = {},
 ): Promise<NonNullable<T>> {
   const end = performance.now() + deadline;
   let pause = every;
@@ -34,8 +34,8 @@ export async function until<T>(
   }
 }
 
-/** Fails when `promise` takes longer than `deadline` milliseconds (default 10,000). */
-export async function within<T>(promise: Promise<T>, what: string, deadline = 10_000): Promise<T> {
+/** Fails when `promise` takes longer than `deadline` milliseconds (default 30,000). */
+export async function within<T>(promise: Promise<T>, what: string, deadline = 30_000): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not within ${deadline} ms: ${what}`)), deadline);

@@ -43,7 +43,7 @@ export class Writer {
           throw error;
         }
       },
-      { deadline: 30_000, what: `${tenant} ${version} is written` },
+      { deadline: 120_000, what: `${tenant} ${version} is written` },
     );
   }
 }
@@ -72,7 +72,7 @@ export function watch(t: Cleanup, store: ConfigStore) {
     lists: () => lists,
     reaches: (version: number) =>
       until(() => tenants.every((tenant) => seen.get(tenant)!.at(-1) === version), {
-        deadline: 30_000,
+        deadline: 120_000,
         what: `the watch reaches ${version}`,
       }),
   };

@@ -21,7 +21,7 @@ it('what a worker says after it was killed and started again stays, however ofte
   try {
     for (let applied = 1; applied <= 300; applied++) {
       // The process before said no goodbye.
-      const lease = await store.leaseWorker(record, 8);
+      const lease = await store.leaseWorker(record, 600);
       await lease.report(new Map([['acme', { applied }]]));
       assert.equal((await store.listStatus('acme')).get('w')?.applied, applied);
     }
@@ -34,10 +34,10 @@ it('what a worker says after it was killed and started again stays, however ofte
 
 it('what the process before said is gone when it comes again and says nothing of it', async () => {
   const store = await openStore(`file:${dir.path}`);
-  const first = await store.leaseWorker(record, 8);
+  const first = await store.leaseWorker(record, 600);
   await first.report(new Map([['old', { applied: 1 }]]));
   assert.equal((await store.listStatus('old')).size, 1);
-  await store.leaseWorker(record, 8);
+  await store.leaseWorker(record, 600);
   assert.equal((await store.listStatus('old')).size, 0);
   await store.close();
 });
