@@ -14,7 +14,7 @@ import { Wheel } from '@arcus/gateway/wheel.ts';
 import type { Logger } from 'pino';
 import { lineDestination, openDecisionLog } from './decision-log.ts';
 import type { WorkerEnv } from './env.ts';
-import { latch } from './lanes.ts';
+import { latch, patiently } from './lanes.ts';
 import { Listeners, type ListenersOptions } from './listeners.ts';
 import { ReleaseLoader } from './loader.ts';
 import type { Gauge } from './metrics.ts';
@@ -59,7 +59,7 @@ const IDLE_GRACE_MS = 1_000;
 /** After its last answer a client has so long to see that its connection ends, ms. */
 const LINGER_MS = 1_000;
 
-/** Sessions that were cut have so long to write their line, ms. */
+/** Sessions that were cut have so long to write their line, and the disk to take the last lines, ms. */
 const END_MS = 1_000;
 
 export interface DataPlane extends Plane {
@@ -186,8 +186,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
 
   /** Sessions whose sockets were destroyed say so in a later turn: each still writes its line and its counters. */
   async function ended(): Promise<void> {
-    const until = Date.now() + END_MS;
-    while (runtime.sessions > 0 && Date.now() < until) await wait(5);
+    await patiently(() => runtime.sessions === 0, END_MS);
     if (runtime.sessions > 0) log.warn({ sessions: runtime.sessions }, 'sessions did not end, and are not logged');
   }
 
@@ -203,6 +202,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     wheel.close();
     process.close();
     decisions.close();
+    // The last lines are on their way to the disk: who ends the process next must not cut them off.
+    await patiently(() => decisions.closed, END_MS);
   }
 
   return {

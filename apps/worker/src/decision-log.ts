@@ -16,8 +16,10 @@ export interface DecisionLog {
   readonly record: (decision: Decision) => void;
   /** Lines lost because the destination was too slow or failed, since start. */
   readonly dropped: number;
-  /** Writes what is buffered now. */
+  /** Writes what is buffered now: soon it is `closed`. */
   close(): void;
+  /** After `close`: nothing is left to write, or nothing can be written. */
+  readonly closed: boolean;
 }
 
 /**
@@ -45,12 +47,16 @@ export function lineDestination(dest: string | number, shared: boolean) {
 
 /** `shared`: other processes write to the same pipe, so no part may be larger than a pipe takes in one piece. */
 export function openDecisionLog(sink: LineSink | null, onError: (error: Error) => void, shared = false): DecisionLog {
-  if (sink === null) return { record: () => {}, dropped: 0, close: () => {} };
+  if (sink === null) return { record: () => {}, dropped: 0, close: () => {}, closed: true };
   const size = shared ? PIPE : GATHER;
   let gathered = Buffer.allocUnsafeSlow(size);
   let used = 0;
   let dropped = 0;
   let failed = false;
+  let closed = false;
+  sink.on('close', () => {
+    closed = true;
+  });
   sink.on('drop', (part: Buffer) => {
     for (let at = part.indexOf(10); at >= 0; at = part.indexOf(10, at + 1)) dropped++;
   });
@@ -104,6 +110,9 @@ export function openDecisionLog(sink: LineSink | null, onError: (error: Error) =
         // Not opened yet or broken: its error event has told.
       }
       sink.end();
+    },
+    get closed() {
+      return closed || failed;
     },
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { Gate } from './lanes.ts';
+import { Gate, patiently } from './lanes.ts';
 
 /** Tasks that end when they are told to. */
 function tasks(gate: Gate, count: number) {
@@ -34,7 +34,9 @@ describe('a gate', () => {
     assert.deepEqual(begun, [0, 1, 2, 3]);
   });
 
-  it('that begins narrower opens by one with each task that ends', async () => {
+  it('that begins narrower opens by one with each task that ends', async (t) => {
+    // However long this takes: its time is not over.
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const { begun, end } = tasks(new Gate(3, 1), 9);
     await turn();
     assert.deepEqual(begun, [0]);
@@ -46,10 +48,13 @@ describe('a gate', () => {
     assert.deepEqual(begun, [0, 1, 2, 3, 4, 5], 'it is as wide as it gets');
   });
 
-  it('that begins narrower is not held up by a first task that never ends', async () => {
+  it('that begins narrower is not held up by a first task that never ends', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const gate = new Gate(3, 1);
     void gate.run(() => new Promise(() => {}));
-    await Promise.all([gate.run(async () => {}), gate.run(async () => {})]);
+    const others = Promise.all([gate.run(async () => {}), gate.run(async () => {})]);
+    t.mock.timers.tick(100);
+    await others;
   });
 
   it('leaves the place of a task that fails, and of one that takes too long, to the next', async () => {
@@ -62,4 +67,12 @@ describe('a gate', () => {
     await slow;
     await gate.run(async () => {});
   });
+});
+
+it('patience has looks left when the time is over at once', async () => {
+  let looks = 0;
+  await patiently(() => ++looks === 20, 0);
+  assert.equal(looks, 20);
+  await patiently(() => ++looks > 1000, 0);
+  assert.ok(looks < 1000, 'it ends');
 });

@@ -1,3 +1,5 @@
+import { setTimeout as wait } from 'node:timers/promises';
+
 /** Since its first task came, a gate that begins narrow is all open at the latest, ms: that one may take for ever. */
 const NARROW_MS = 100;
 
@@ -56,6 +58,18 @@ export class Gate {
 /** Wait before the next try: doubles from `first` to `most` ms, with jitter so that a fleet does not come back in step. */
 export function backoff(attempt: number, first = 250, most = 30_000): number {
   return Math.min(most, first * 2 ** Math.min(attempt, 20)) * (0.5 + Math.random() / 2);
+}
+
+/** So often `patiently` looks at least. */
+const LOOKS = 20;
+
+/**
+ * Until `done`, for `ms` at most; but so many looks it takes in any case. A process that stood still is late at once,
+ * and what it waited for is there and only needs its turn.
+ */
+export async function patiently(done: () => boolean, ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  for (let looks = 0; !done() && (looks < LOOKS || performance.now() < end); looks++) await wait(5);
 }
 
 /** A promise and its resolver. */

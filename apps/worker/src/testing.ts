@@ -71,7 +71,7 @@ export const answered = (
       const [status] = (await store.listStatus(tenant)).values();
       return status && wanted(status) ? status : null;
     },
-    { what: `the worker's answer for ${tenant}`, deadline: 30_000 },
+    { what: `the worker's answer for ${tenant}`, deadline: 60_000 },
   );
 
 export const openFolder = (path: string): Promise<ConfigStore> => openStore(`file:${path}`);
@@ -96,5 +96,7 @@ export async function workerOn(
     }),
     { store, log },
   );
-  return { ...worker, get: (path) => fetch(`http://${worker.admin}${path}`) };
+  // Each on a connection of its own: one that is kept may be ended by the worker just as it is taken again.
+  const get = (path: string) => fetch(`http://${worker.admin}${path}`, { headers: { connection: 'close' } });
+  return { ...worker, get };
 }
