@@ -54,6 +54,8 @@ export interface SnapshotOptions {
   readonly log: Logger;
   /** Bodies of blobs that the snapshot should have and has not. */
   readonly fetch: (sha256: readonly string[]) => Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Resolves when what waits for the disk has waited for so many ms. Tests end that when they want to. */
+  readonly patience?: ((ms: number) => Promise<unknown>) | undefined;
 }
 
 export class Snapshot {
@@ -153,10 +155,7 @@ export class Snapshot {
         this.#slow = false;
       });
     this.#putting.add(written);
-    const timer = new AbortController();
-    const late = wait(PATIENCE, true, { signal: timer.signal, ref: false }).catch(() => false);
-    const slow = await Promise.race([written.then(() => false), late]);
-    timer.abort();
+    const slow = await this.#isLate(written, PATIENCE);
     if (slow && !work.fetching) this.#slow = true;
   }
 
@@ -192,10 +191,7 @@ export class Snapshot {
    */
   async hold(): Promise<void> {
     const handover = ++this.#handovers;
-    const timer = new AbortController();
-    const late = wait(HOLD_PATIENCE, undefined, { signal: timer.signal, ref: false }).catch(() => {});
-    await Promise.race([this.flush(), late]);
-    timer.abort();
+    await this.#isLate(this.flush(), HOLD_PATIENCE);
     if (handover !== this.#handovers) return;
     this.#held = true;
     await this.#turn.run(async () => {});
@@ -206,6 +202,15 @@ export class Snapshot {
     this.#stale ||= this.#held;
     this.#held = false;
     this.#start();
+  }
+
+  async #isLate(work: Promise<void>, ms: number): Promise<boolean> {
+    const timer = new AbortController();
+    const { patience = (ms) => wait(ms, undefined, { signal: timer.signal, ref: false }) } = this.#options;
+    const over = patience(ms).then(() => true);
+    const late = await Promise.race([work.then(() => false), over.catch(() => false)]);
+    timer.abort();
+    return late;
   }
 
   #order(saved: Saved): void {
