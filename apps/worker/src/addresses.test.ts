@@ -20,6 +20,9 @@ import { ReleaseLoader } from './loader.ts';
 import { Runtime } from './runtime.ts';
 import { answered, openFolder, proxyOn, publish, workerOn } from './testing.ts';
 
+/** Who waits for an address tries again ever later. */
+const LONG = { deadline: 60_000 };
+
 /** A runtime with real listeners on a store in a folder, and all that it answered. */
 async function setUp(t: TestContext) {
   const dir = tempDir('addresses');
@@ -122,7 +125,7 @@ test('a circle that something else keeps shut stays as it is, each told its own;
   const both = proxyOn(one);
   await give('b', 2, { ...both, servers: [...both.servers!, second] });
   await give('a', 2, proxyOn(two));
-  await until(() => last('a')?.refused && last('b')?.refused);
+  await until(() => last('a')?.refused && last('b')?.refused, LONG);
   const told = (tenant: string) => last(tenant)!.refused!.issues.map((issue) => issue.message);
   assert.deepEqual(told('a'), [`127.0.0.1:${two} is used by another tenant.`]);
   assert.deepEqual(told('b'), [
@@ -131,7 +134,7 @@ test('a circle that something else keeps shut stays as it is, each told its own;
   ]);
   assert.deepEqual([last('a')!.applied, last('b')!.applied], [1, 1]);
   squatter.close();
-  await until(() => last('a')?.applied === 2 && last('b')?.applied === 2);
+  await until(() => last('a')?.applied === 2 && last('b')?.applied === 2, LONG);
   assert.deepEqual([last('a'), last('b')], [{ applied: 2 }, { applied: 2 }]);
 });
 
@@ -145,7 +148,7 @@ test('who waits for an address that is about to be given up is not told that it 
   await give('large', 2, proxyOn(await freePort(), rules(30_000)));
   await give('small', 2, proxyOn(one));
   await give('third', 2, proxyOn(two));
-  await until(() => last('third')?.applied === 2);
+  await until(() => last('third')?.applied === 2, LONG);
   assert.deepEqual([last('large'), last('small')], [{ applied: 2 }, { applied: 2 }]);
   assert.deepEqual([...refusals('small'), ...refusals('third')], []);
 });
@@ -157,7 +160,7 @@ test('an address that becomes free as a newer release comes does not bring the o
   await give('b', 1, proxyOn(other));
   await runtime.settled();
   await give('b', 2, proxyOn(taken));
-  await until(() => last('b')?.refused);
+  await until(() => last('b')?.refused, LONG);
   await publish(store, 'b', 3, proxyOn(free));
   const { head } = (await store.getHead('b'))!;
   let told = false;
@@ -170,7 +173,7 @@ test('an address that becomes free as a newer release comes does not bring the o
     });
   });
   await give('a', 2, proxyOn(await freePort()));
-  await until(() => told && last('b')?.applied === 3);
+  await until(() => told && last('b')?.applied === 3, LONG);
   await runtime.settled();
   assert.deepEqual(last('b'), { applied: 3 });
 });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { freeze } from '@arcus/testkit/freeze.ts';
 import { until } from '@arcus/testkit/until.ts';
-import { setUp, startLoad } from './process-testing.ts';
+import { killNow, LONG, setUp, startLoad } from './process-testing.ts';
 import { readRecord } from './snapshot-record.ts';
 import { answered, proxyOn, publish } from './testing.ts';
 
@@ -30,14 +30,15 @@ test('who waits in the queue of a process that is killed is served by another', 
 test('a process that is killed under load costs its own connections and no other', async (t) => {
   const { pids, port, url, metrics, output, tunnel } = await setUp(t);
   const load = startLoad(port, url);
-  await until(() => load.asked['keep-alive'] > 200 && load.asked['new connection'] > 200);
+  await load.each(20);
   const [first] = pids();
-  process.kill(first!, 'SIGKILL');
+  // No connection is begun before it is dead.
+  killNow(first!);
   const killed = performance.now();
-  await until(() => pids().length === 3);
-  await until(async () => /^arcus_listeners\{process="0"\} 1$/m.test(await metrics()));
+  await until(() => pids().length === 3, LONG);
+  await until(async () => /^arcus_listeners\{process="0"\} 1$/m.test(await metrics()), LONG);
   const before = { ...load.asked };
-  await until(() => load.asked['new connection'] > before['new connection'] + 200);
+  await until(() => load.asked['new connection'] > before['new connection'] + 200, LONG);
   await load.stop();
   assert.deepEqual(
     load.failures.filter((failure) => failure.since > killed),
@@ -53,17 +54,19 @@ test('a process that is killed under load costs its own connections and no other
 test('a restart of all processes under load fails no request, refuses no connection and drops no tunnel', async (t) => {
   const { main, pids, port, url, tunnel, logged, client, metrics, store } = await setUp(t);
   const before = pids();
-  const tunnels = await Promise.all(Array.from({ length: 8 }, () => tunnel()));
+  // So many that each process has some.
+  const tunnels = await Promise.all(Array.from({ length: 32 }, () => tunnel()));
   const idle = await Promise.all(Array.from({ length: 4 }, () => client()));
   const load = startLoad(port, url);
-  await until(() => load.asked['keep-alive'] > 100 && load.asked['new connection'] > 100);
+  await load.each(10);
   main.kill('SIGHUP');
   await logged('all processes of the worker are replaced');
   const then = { ...load.asked };
-  await until(() => load.asked['keep-alive'] > then['keep-alive'] + 100);
+  await until(() => load.asked['keep-alive'] > then['keep-alive'] + 100, LONG);
+  // Each that was open before the restart, with an answer of the process that leaves.
+  await until(() => load.announced() >= 6, { ...LONG, what: 'the connections are told that they end' });
   await load.stop();
   assert.deepEqual(load.failures, []);
-  assert.ok(load.announced() >= 6, `${load.announced()} connections were told that they end`);
   assert.equal(pids().length, 4);
   assert.deepEqual(
     before.map((pid) => pids().slice(2).includes(pid)),
@@ -81,13 +84,13 @@ test('a restart of all processes under load fails no request, refuses no connect
     return before.every((pid) =>
       new RegExp(`^arcus_releases_applied_total\\{.*leaving="${pid}"\\} 2$`, 'm').test(text),
     );
-  });
+  }, LONG);
   for (const one of idle) {
     const answer = await one.request(`GET ${url}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
     assert.deepEqual([answer.status, answer.headers.connection], [403, 'close']);
   }
   for (const one of tunnels) one.socket.destroy();
-  await until(() => !before.some(alive));
+  await until(() => !before.some(alive), LONG);
 });
 
 test('a limit of connections per client holds for both processes together', async (t) => {
@@ -112,13 +115,13 @@ test('a limit of connections per client holds for both processes together', asyn
     one.socket.destroy();
     refused = status === 429 ? refused + 1 : 0;
     return refused === 12;
-  });
+  }, LONG);
   for (const one of open.splice(0, 5)) one.socket.destroy();
   await until(async () => {
     const { one, status } = await ask();
     if (status === 200) open.push(one);
     return open.length >= 10;
-  });
+  }, LONG);
 });
 
 test('a tunnel that is open when the drain time of a restart is over is cut, and its process ends', async (t) => {
@@ -127,29 +130,32 @@ test('a tunnel that is open when the drain time of a restart is over is cut, and
   const tunnels = await Promise.all(Array.from({ length: 4 }, () => tunnel()));
   main.kill('SIGHUP');
   for (const one of tunnels) assert.equal(await one.closed(), 'reset');
-  await until(() => !before.some(alive));
+  await until(() => !before.some(alive), LONG);
   await logged('all processes of the worker are replaced');
   assert.equal(await ask(), 200);
 });
 
 test('a process that outlives the one in front runs new releases, and leaves the snapshot to those that come', async (t) => {
-  const { main, exited, pids, tunnel, logged, store, folder, port } = await setUp(t);
+  const { main, exited, pids, tunnel, ask, logged, store, folder, port } = await setUp(t);
   const open = await tunnel();
+  const snapshots = pids().map((_, index) => join(folder, 'worker', 'w1', `process-${index}`));
   const saved = () =>
     Promise.all(
-      pids().map(async (_, index) => {
-        const file = join(folder, 'worker', 'w1', `process-${index}`, 'tenants', 'acme');
-        return readRecord('acme', await readFile(file)).index.head.seq;
+      snapshots.map(async (snapshot) => {
+        return readRecord('acme', await readFile(join(snapshot, 'tenants', 'acme'))).index.head.seq;
       }),
     );
-  await until(async () => (await saved()).join() === '1,1');
+  await until(async () => (await saved()).join() === '1,1', LONG);
+  // Nothing is left to write for what they have: then they hold their snapshots as soon as they are alone.
+  await until(() => Promise.all(snapshots.map((snapshot) => access(join(snapshot, 'listed')))), LONG);
   main.kill('SIGKILL');
   await exited;
-  // One has nothing open and ends; the other has a tunnel.
-  await until(() => pids().filter(alive).length === 1);
+  // One has nothing open and ends; the other has a tunnel, and knows that it is alone.
+  await until(() => pids().filter(alive).length === 1, LONG);
+  await until(async () => (await ask()) === 0, LONG);
   await publish(store, 'acme', 2, proxyOn(port));
   await logged('release applied');
   open.socket.destroy();
-  await until(() => !pids().some(alive));
+  await until(() => !pids().some(alive), LONG);
   assert.deepEqual(await saved(), [1, 1]);
 });

@@ -5,7 +5,7 @@ import type { Taken } from '@arcus/gateway/limits.ts';
 import { RawClient } from '@arcus/testkit/raw-client.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { Takes } from './process-takes.ts';
-import { setUp } from './process-testing.ts';
+import { LONG, setUp } from './process-testing.ts';
 import { answered, proxyOn, publish } from './testing.ts';
 
 function takes(t: TestContext) {
@@ -71,13 +71,13 @@ test('two processes let a user through as one would, but for what comes before t
       const name = fresh.next().value!;
       assert.equal(await ask(name), 200);
       const counted = new RegExp(`^arcus_server_requests_total\\{tenant="acme",server="web"\\} ${asked}$`, 'm');
-      await until(async () => counted.test(await metrics()));
+      await until(async () => counted.test(await metrics()), LONG);
       // Twenty new connections: both processes get some.
       const statuses = new Set<number>();
       for (let i = 0; i < 20; i++) statuses.add(await ask(name));
       return statuses.size === 1 && statuses.has(429);
     },
-    { what: 'nobody lets a user through a second time', deadline: 20_000 },
+    { what: 'nobody lets a user through a second time', ...LONG },
   );
 });
 
@@ -86,7 +86,7 @@ test('two processes let in as many connections of a tenant as one would', async 
   await publish(store, 'acme', 2, proxyOn(port), 'active', {}, { max_concurrent_connections: 4 });
   await answered(store, 'acme', (s) => s.applied === 2);
   for (let i = 0; i < 4; i++) {
-    const one = await RawClient.connect({ port });
+    const one = await RawClient.connect({ port, ...LONG });
     t.after(() => one.socket.destroy());
     assert.equal((await one.request(`GET ${url}/ HTTP/1.1\r\nHost: x\r\n\r\n`)).status, 200);
   }
@@ -94,5 +94,5 @@ test('two processes let in as many connections of a tenant as one would', async 
     const statuses = new Set<number>();
     for (let i = 0; i < 20; i++) statuses.add(await ask());
     return statuses.size === 1 && statuses.has(429);
-  });
+  }, LONG);
 });

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { standsStill } from '@arcus/testkit/freeze.ts';
 import { testKeys } from '@arcus/testkit/keys.ts';
 import { startEcho, startOrigin } from '@arcus/testkit/origin.ts';
 import { freePort } from '@arcus/testkit/port.ts';
@@ -20,6 +21,15 @@ interface Event {
   readonly pid: number;
   readonly signal?: string;
   readonly restart_in_ms?: number;
+}
+
+/** For what takes processes to start or to end: a busy machine needs its time for them. */
+export const LONG = { deadline: 120_000 };
+
+/** Kills a process, and does nothing else in this one before it is dead. */
+export function killNow(pid: number): void {
+  process.kill(pid, 'SIGKILL');
+  while (!standsStill(pid));
 }
 
 /** A worker of two processes as a program, with one tenant on `port`. */
@@ -40,7 +50,8 @@ export async function setUp(t: TestContext, options: { server?: object; env?: Re
       ARCUS_PROCESSES: '2',
       ARCUS_ADMIN_LISTEN: `127.0.0.1:${adminPort}`,
       ARCUS_DECISION_LOG: join(folder.path, 'decisions.log'),
-      ARCUS_DRAIN_SECONDS: '20',
+      // No test waits for its end: each says when what is open closes.
+      ARCUS_DRAIN_SECONDS: '600',
       ...options.env,
     },
   });
@@ -55,9 +66,13 @@ export async function setUp(t: TestContext, options: { server?: object; env?: Re
     await Promise.all([store.close(), origin.close(), echo.close()]);
     folder.close();
   });
-  const metrics = async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
+  // Each on a connection of its own: one that is kept may be ended by the worker just as it is taken again.
+  const metrics = async () => {
+    const answer = await fetch(`http://127.0.0.1:${adminPort}/metrics`, { headers: { connection: 'close' } });
+    return answer.text();
+  };
   const client = async (through = port) => {
-    const client = await RawClient.connect({ port: through });
+    const client = await RawClient.connect({ port: through, ...LONG });
     t.after(() => client.socket.destroy());
     return client;
   };
@@ -77,16 +92,23 @@ export async function setUp(t: TestContext, options: { server?: object; env?: Re
   };
   /** What was logged of the life and death of processes. */
   const events = (): Event[] => {
-    const lines = output.split('\n').filter((line) => line.includes('"msg":"a process of the worker '));
+    // The last one may be half of a line.
+    const lines = output
+      .split('\n')
+      .slice(0, -1)
+      .filter((line) => line.includes('"msg":"a process of the worker '));
     return lines.map((line) => JSON.parse(line) as Event);
   };
   const pids = (): number[] =>
     events().flatMap(({ msg, pid }) => (msg === 'a process of the worker started' ? pid : []));
+  const logged = (message: string) => until(() => output.includes(message), { what: message, ...LONG });
+  // Answers and numbers come also while one of the two is not ready yet.
+  await logged('"msg":"worker is ready"');
   await answered(store, 'acme', (s) => s.applied === 1);
-  await until(async () =>
-    /^arcus_listeners\{process="0"\} 1\narcus_listeners\{process="1"\} 1$/m.test(await metrics()),
+  await until(
+    async () => /^arcus_listeners\{process="0"\} 1\narcus_listeners\{process="1"\} 1$/m.test(await metrics()),
+    LONG,
   );
-  const logged = (message: string) => until(() => output.includes(message), { what: message, deadline: 30_000 });
   return {
     store,
     /** Of the worker's data. */
@@ -117,22 +139,26 @@ export interface Failure {
 export function startLoad(port: number, url: string, clients = 6) {
   const failures: Failure[] = [];
   const asked = { 'keep-alive': 0, 'new connection': 0 };
+  /** By client. */
+  const answers: number[] = [];
   /** Connections that ended after an answer that said so. */
   let announced = 0;
   let running = true;
 
   async function client(what: Failure['what']): Promise<void> {
+    const me = answers.push(0) - 1;
     let connection: RawClient | null = null;
     let since = 0;
     while (running) {
       if (connection === null) since = performance.now();
       try {
-        connection ??= await RawClient.connect({ port });
+        connection ??= await RawClient.connect({ port, ...LONG });
         const end = what === 'new connection' ? 'Connection: close\r\n' : '';
         await connection.send(`GET ${url}/ HTTP/1.1\r\nHost: x\r\n${end}\r\n`);
         const { status, headers } = await connection.readResponse();
         if (status !== 200) throw new Error(`status ${status}`);
         asked[what]++;
+        answers[me]!++;
         if (headers.connection !== 'close') continue;
         if (what === 'keep-alive') announced++;
       } catch (error) {
@@ -150,6 +176,8 @@ export function startLoad(port: number, url: string, clients = 6) {
     failures,
     asked,
     announced: () => announced,
+    /** Resolves once each client has so many answers. */
+    each: (count: number) => until(() => answers.every((n) => n >= count), LONG),
     async stop() {
       running = false;
       await all;

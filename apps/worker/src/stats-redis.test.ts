@@ -8,6 +8,8 @@ import pino from 'pino';
 import { RedisStats } from './stats-redis.ts';
 
 const log = pino({ level: 'silent' });
+/** An answer that does not come is waited for, and a connection is begun anew, ever later. */
+const LONG = { deadline: 60_000 };
 
 async function setUp(t: TestContext) {
   const server = await startRedis();
@@ -78,10 +80,10 @@ test('no count is lost or doubled while Redis is down', async (t) => {
   tenant.requests = 1;
   await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '1');
   await server.process.kill();
-  await until(() => sink.failures > 0);
+  await until(() => sink.failures > 0, LONG);
   tenant.requests = 100;
   await server.process.start();
-  await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '100');
+  await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '100', LONG);
 });
 
 test('a Redis that was emptied has everything again', async (t) => {
@@ -103,9 +105,9 @@ test('a frozen Redis holds nothing up and gets the counts when it thaws', async 
   await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '1');
   await server.process.stop();
   tenant.requests = 2;
-  await until(() => sink.failures > 0);
+  await until(() => sink.failures > 0, LONG);
   server.process.cont();
   tenant.requests = 3;
-  await until(async () => (await client.hget('arcus:metrics:tenant:acme:w1', 'tenant:acme:requests')) === '3');
+  await until(async () => (await client.hget('arcus:metrics:tenant:acme:w1', 'tenant:acme:requests')) === '3', LONG);
   assert.equal(await client.hget('arcus:metrics:tenant:acme:requests', 'total'), '3');
 });
