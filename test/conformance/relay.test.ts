@@ -25,7 +25,7 @@ async function tunnel(site: { port: number }) {
   return { p, head };
 }
 async function client(port: number) {
-  const c = await RawClient.connect({ port });
+  const c = await RawClient.connect({ port, deadline: 60_000 });
   closers.push(() => c.socket.destroy());
   return c;
 }
@@ -45,7 +45,7 @@ async function settled(value: () => number): Promise<number> {
       last = now;
       return now > 0 && same === 20;
     },
-    { deadline: 30_000 },
+    { deadline: 60_000 },
   );
   return last;
 }
@@ -73,7 +73,7 @@ describe('a tunnel', () => {
       got += chunk.length;
     });
     reader.resume();
-    await until(() => got === SIZE + ESTABLISHED.length, { deadline: 30_000 });
+    await until(() => got === SIZE + ESTABLISHED.length, { deadline: 60_000 });
     reader.end();
     site.connections[0]!.socket.end();
     await until(() => p.decisions.length > before);
@@ -92,7 +92,7 @@ describe('a tunnel', () => {
     assert.ok(moved(p).in < IN_FLIGHT, `${moved(p).in} bytes were taken from the client`);
     site.connections[0]!.socket.resume();
     c.end();
-    await until(() => site.connections[0]!.ended, { deadline: 30_000 });
+    await until(() => site.connections[0]!.ended, { deadline: 60_000 });
     assert.equal(site.connections[0]!.received().length, SIZE);
     site.connections[0]!.socket.end();
     await until(() => p.decisions.length === 1);

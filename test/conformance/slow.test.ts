@@ -50,7 +50,7 @@ async function settled(value: () => number): Promise<number> {
       last = now;
       return now > 0 && same === 20;
     },
-    { deadline: 30_000 },
+    { deadline: 60_000 },
   );
   return last;
 }
@@ -75,7 +75,7 @@ describe('a client that does not read', () => {
       got += chunk.length;
     });
     socket.resume();
-    await until(() => got > total * body.length && p.decisions.length === total, { deadline: 30_000 });
+    await until(() => got > total * body.length && p.decisions.length === total, { deadline: 60_000 });
   });
 
   it('gets no further refusals made for it either', async () => {
@@ -142,7 +142,7 @@ describe('a client that reads slowly', () => {
     const site = await startOrigin({ answer: (request) => ({ body: String(request.body.length) }) });
     closers.push(() => site.close());
     const p = await proxy();
-    const c = await RawClient.connect({ port: p.port });
+    const c = await RawClient.connect({ port: p.port, deadline: 60_000 });
     closers.push(() => c.socket.destroy());
     for (let i = 0; i < 3; i++) {
       const body = Buffer.alloc(5_000_000 + i);

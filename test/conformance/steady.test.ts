@@ -92,7 +92,7 @@ describe('on real sockets', () => {
       got += chunk.length;
     });
     socket.resume();
-    await until(() => p.decisions.length === 1 && got > BODY.length, { deadline: 30_000 });
+    await until(() => p.decisions.length === 1 && got > BODY.length, { deadline: 60_000 });
     assert.equal(p.decisions[0]!.code, '');
   });
 
@@ -135,7 +135,7 @@ describe('on real sockets', () => {
   it('a site that takes nothing more of an upload is 504', async () => {
     const site = await origin({ onConnection: ({ socket }) => void socket.pause() });
     const p = await proxy(200);
-    const c = await RawClient.connect({ port: p.port });
+    const c = await RawClient.connect({ port: p.port, deadline: 60_000 });
     closers.push(() => c.socket.destroy());
     c.socket.write(ask(site.port, 'POST', `Content-Length: ${BODY.length}`));
     c.socket.write(BODY);

@@ -157,12 +157,12 @@ async function slow(port: number): Promise<void> {
 
 const manners = [forward, forward, forward, forward, tunnel, tunnel, cutter, cutter, unlucky, slow];
 
-/** `lanes` clients at a time until `running` says no; answers when the last one has gone. */
-export async function swarm(port: number, lanes: number, running: () => boolean) {
+/** `lanes` clients at a time until `running`, told the sessions of orderly ones, says no; answers when the last one has gone. */
+export async function swarm(port: number, lanes: number, running: (sessions: number) => boolean) {
   const tallies = { forward: { sessions: 0, sent: 0, got: 0 }, tunnel: { sessions: 0, sent: 0, got: 0 } };
   let conversations = 0;
   const lane = async () => {
-    while (running()) {
+    while (running(tallies.forward.sessions + tallies.tunnel.sessions)) {
       const manner = manners[random(manners.length)]!;
       await manner(port, manner === tunnel ? tallies.tunnel : tallies.forward);
       conversations++;

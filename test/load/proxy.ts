@@ -37,7 +37,7 @@ const escaper: Escaper = {
     const key = `${target.host}:${target.port}`;
     const idle = purpose === 'forward' && !fresh ? pool.take(key) : null;
     if (idle) return idle;
-    return dial(['127.0.0.1'], site, { timeoutMs: 10_000 }).then((stream) =>
+    return dial(['127.0.0.1'], site, { timeoutMs: 60_000 }).then((stream) =>
       purpose === 'tunnel'
         ? tunnelEgress(stream, 'open', key)
         : pool.egress(stream, key, { escaper: 'open', form: 'origin', headers: '', peer: key }),

@@ -19,7 +19,7 @@ async function proxy(options?: TestProxyOptions) {
   return started;
 }
 async function client(port: number) {
-  const c = await RawClient.connect({ port });
+  const c = await RawClient.connect({ port, deadline: 60_000 });
   closers.push(() => c.socket.destroy());
   return c;
 }
@@ -235,18 +235,21 @@ describe('forward requests', () => {
     const stuck = site.connections[0]!.socket;
     let last = -1;
     let same = 0;
-    await until(() => {
-      same = last === stuck.writableLength ? same + 1 : 0;
-      last = stuck.writableLength;
-      return same === 20;
-    });
+    await until(
+      () => {
+        same = last === stuck.writableLength ? same + 1 : 0;
+        last = stuck.writableLength;
+        return same === 20;
+      },
+      { deadline: 60_000 },
+    );
     assert.ok(last > size / 2, `only ${last} bytes still wait at the site`);
     let got = 0;
     reader.on('data', (chunk) => {
       got += chunk.length;
     });
     reader.resume();
-    await until(() => got > size);
+    await until(() => got > size, { deadline: 60_000 });
   });
 });
 

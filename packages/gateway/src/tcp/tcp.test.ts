@@ -181,7 +181,7 @@ for (const [kind, transport] of [
       assert.equal(heard.drained, 0);
       const before = await stream.taken();
       const got = gather(peer);
-      await until(() => got.size === count * size + 21);
+      await until(() => got.size === count * size + 21, { deadline: 60_000 });
       await until(() => heard.drained);
       assert.ok((await stream.taken()) > before);
       assert.equal(heard.drained, 1);
@@ -202,7 +202,7 @@ for (const [kind, transport] of [
         assert.equal(stream.write(Buffer.alloc(size)), false);
         stream.end();
         const got = gather(peer);
-        await until(() => got.ended);
+        await until(() => got.ended, { deadline: 60_000 });
         assert.equal(got.size, size);
         if (!peerFirst) peer.end();
         await until(() => heard.closed.length);
@@ -309,7 +309,7 @@ for (const [kind, transport] of [
           else if (!peer.destroyed) peer.write(piece, () => setImmediate(send, left - 1));
         };
         send(1000);
-        await until(() => (cut ? heard.closed.length : heard.ended));
+        await until(() => (cut ? heard.closed.length : heard.ended), { deadline: 60_000 });
         assert.equal(wrong, 0);
         if (!cut) assert.equal(size, 1000 * piece.length);
       }

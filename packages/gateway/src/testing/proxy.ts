@@ -50,7 +50,7 @@ export function openEscaper(wheel: Wheel): Escaper & { pool: UpstreamPool } {
       }
       const address = target.host === 'localhost' ? '127.0.0.1' : target.host;
       if (!net.isIP(address)) throw new GatewayError('dns_failed', `no address for ${target.host}`);
-      return dial([address], target.port, { timeoutMs: 3000 }).then((stream) =>
+      return dial([address], target.port, { timeoutMs: 60_000 }).then((stream) =>
         purpose === 'tunnel'
           ? tunnelEgress(stream, 'open', key)
           : pool.egress(stream, key, { escaper: 'open', form: 'origin', headers: '', peer: key }),
