@@ -49,8 +49,8 @@ export async function buildApp(deps: Deps): Promise<App> {
   const fleet = new Fleet(deps);
   const expire = () => Promise.all([drafts.expire(), fleet.expire()]);
   const retention = new Retention({ ...deps, rules: deps.retention, expire });
-  const mover = new Mover({ ...deps, changes, publisher, fleet });
-  const rollouts = new RolloutEngine({ ...deps, changes, publisher, fleet });
+  const mover = new Mover({ ...deps, changes, publisher, fleet }, deps.clock);
+  const rollouts = new RolloutEngine({ ...deps, changes, publisher, fleet }, deps.clock);
   const context: Context = { ...deps, changes, publisher, mover, rollouts, drafts, retention, fleet };
 
   const http = Fastify({

@@ -27,6 +27,8 @@ export interface Deps {
   readonly retention: RetentionRules;
   /** ms since the epoch. */
   readonly now: () => number;
+  /** ms, never set back: what rollouts and moves of tenants measure time by. Default: performance.now. */
+  readonly clock?: (() => number) | undefined;
   readonly log: FastifyBaseLogger;
 }
 

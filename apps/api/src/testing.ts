@@ -24,6 +24,8 @@ export interface TestApiOptions {
   redis?: Redis;
   log?: FastifyBaseLogger;
   now?: () => number;
+  /** ms, never set back. */
+  clock?: () => number;
   /** Default: those of this process's tests. */
   keys?: TestKeys;
   retention?: RetentionRules;
@@ -78,6 +80,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     verifier,
     retention,
     now,
+    clock: options.clock,
     log,
   });
   const admin = (await ensureAdminToken(db)) ?? '';
