@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { HeadEvent } from '@arcus/control/store.ts';
 import { testKeys } from '@arcus/testkit/keys.ts';
 import { until } from '@arcus/testkit/until.ts';
-import { testApi } from '../../testing.ts';
+import { type TestApi, testApi } from '../../testing.ts';
 import { Keeper } from './keeper.ts';
+
+const headOf = (api: TestApi) => async (tenant: string) => (await api.store.getHead(tenant))!.head;
 
 test('a head that is spoilt again as soon as it is put back is put back less and less often, and others at once', async (t) => {
   const api = await testApi();
@@ -45,4 +48,50 @@ test('a head that is spoilt again as soon as it is put back is put back less and
     ms += wait;
     await until(() => heads.every((tenant) => puts.get(tenant) === times));
   }
+});
+
+test('a store that is wiped while its heads are being compared is filled again at once', async (t) => {
+  const api = await testApi();
+  const { db, log, now } = api.app.context;
+  for (const tenant_id of ['acme', 'beta'])
+    await api.call('POST', '/tenants', { body: { tenant_id, tenant_name: 'x' } });
+  const heads = new Map((await Promise.all(['acme', 'beta'].map(headOf(api)))).map((head) => [head.tenant, head]));
+  const list = (all: typeof heads): HeadEvent => ({ type: 'list', heads: all, invalid: new Map() });
+  let [reached, wiped] = [() => {}, () => {}];
+  const comparing = new Promise<void>((resolve) => {
+    reached = resolve;
+  });
+  const gate = new Promise<void>((resolve) => {
+    wiped = resolve;
+  });
+  // Tenants are compared by then; deleted ones come next.
+  const deletedTenant = {
+    findMany: async () => {
+      reached();
+      await gate;
+      return [];
+    },
+  };
+  const half = { ...db, client: { tenant: db.client.tenant, deletedTenant } } as unknown as typeof db;
+  const store = {
+    ...api.store,
+    async *watchHeads() {
+      yield list(heads);
+      await comparing;
+      yield list(new Map());
+      wiped();
+    },
+  };
+  const put = new Set<string>();
+  const keeper = new Keeper({
+    ...{ db: half, store, log, now, verifier: testKeys().verifier, key: testKeys().signer.key },
+    publish: async (tenant) => put.add(tenant) !== undefined,
+  });
+  t.after(async () => {
+    await keeper.close();
+    await api.close();
+  });
+  keeper.start();
+  // Well before the next turn comes by itself.
+  await until(() => put.size === 2, { deadline: 15_000 });
 });

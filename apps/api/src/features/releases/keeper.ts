@@ -52,6 +52,7 @@ export class Keeper {
   #watching: Promise<void> | undefined;
   #mending: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
+  #sweepAgain = false;
   #timer: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   readonly #clock: () => number;
@@ -161,7 +162,13 @@ export class Keeper {
   }
 
   #sweep(): void {
-    this.#sweeping ??= this.#compare()
+    if (this.#sweeping) {
+      // What it has compared already was an older list: a store that was wiped meanwhile must not wait for the next one.
+      this.#sweepAgain = true;
+      return;
+    }
+    this.#sweepAgain = false;
+    this.#sweeping = this.#compare()
       .catch((error) =>
         this.#options.log.debug({ reason: (error as Error).message }, 'heads could not be compared with the store'),
       )
@@ -169,6 +176,7 @@ export class Keeper {
         this.#sweeping = undefined;
         if (this.#stop.signal.aborted) return;
         clearTimeout(this.#timer);
+        if (this.#sweepAgain) return this.#sweep();
         this.#timer = setTimeout(() => this.#sweep(), SWEEP_MS * (0.75 + Math.random() / 2));
         this.#timer.unref();
       });
