@@ -34,7 +34,7 @@ for (const [name, fresh] of Object.entries(databases)) {
       const api = await open(t);
       const { runs } = await fleet(t, api.store, sites);
       const body = { tenant_id: 'acme', ...tenant, placement: { site: 'a' } };
-      const made = await api.call('POST', '/tenants?wait=acked&timeout=10s', { body });
+      const made = await api.call('POST', '/tenants?wait=acked&timeout=120s', { body });
       assert.deepEqual([made.status, made.body.placement, made.body.moving], [201, { site: 'a' }, null], made.text);
       assert.deepEqual((await head(api)).placement, { any: [{ site: 'a' }] });
       await until(() => JSON.stringify(runs()) === '{"a1":1,"a2":1,"b1":0,"b2":0}');
@@ -49,7 +49,8 @@ for (const [name, fresh] of Object.entries(databases)) {
       const api = await open(t);
       const { runs, workers } = await fleet(t, api.store, sites);
       await api.call('POST', '/tenants', { body: { tenant_id: 'acme', ...tenant, placement: { site: 'a' } } });
-      await until(() => runs().a1 === 1);
+      // All of them have heard of it: none says later that it does not run the tenant.
+      await until(() => JSON.stringify(runs()) === '{"a1":1,"a2":1,"b1":0,"b2":0}');
       const { version } = (await api.call('GET', '/tenants/acme')).body;
       for (const id of ['b1', 'b2']) workers.get(id)!.dead = true;
       const moved = await place(api, { site: 'b' });
@@ -102,8 +103,9 @@ for (const [name, fresh] of Object.entries(databases)) {
 
     test('a tenant that moves while a release is rolled out is waited for with what each worker shall run', async (t) => {
       const api = await open(t);
-      const { workers } = await fleet(t, api.store, sites);
+      const { workers, runs } = await fleet(t, api.store, sites);
       await api.call('POST', '/tenants', { body: { tenant_id: 'acme', ...tenant, placement: { site: 'a' } } });
+      await until(() => JSON.stringify(runs()) === '{"a1":1,"a2":1,"b1":0,"b2":0}');
       for (const id of ['b1', 'b2']) workers.get(id)!.dead = true;
       await place(api, { site: 'b' });
       await api.call('POST', '/tenants/acme/escapers?publish=hold', { body: { name: 'no', type: 'dummy_deny' } });
@@ -121,14 +123,14 @@ for (const [name, fresh] of Object.entries(databases)) {
       const api = await open(t);
       const { runs, workers } = await fleet(t, api.store, sites);
       await api.call('POST', '/tenants', { body: { tenant_id: 'acme', ...tenant, placement: { site: 'a' } } });
-      await until(() => runs().a1 === 1 && runs().a2 === 1);
+      await until(() => JSON.stringify(runs()) === '{"a1":1,"a2":1,"b1":0,"b2":0}');
       const wait = (site: string, timeout: string) =>
         api.call('PUT', `/tenants/acme?wait=acked&timeout=${timeout}`, {
           match: '*',
           body: { ...tenant, placement: { site } },
         });
       for (const time of ['first', 'again']) {
-        const nowhere = await wait('nowhere', '100ms');
+        const nowhere = await wait('nowhere', '2s');
         assert.equal(nowhere.status, 504, `${time}: ${nowhere.text}`);
         assert.match(
           nowhere.body.detail,
@@ -141,11 +143,15 @@ for (const [name, fresh] of Object.entries(databases)) {
       // Also while a release is held: what moves is what is served.
       await api.call('POST', '/tenants/acme/escapers?publish=hold', { body: { name: 'no', type: 'dummy_deny' } });
       workers.get('b2')!.dead = true;
-      const silent = await wait('b', '200ms');
-      assert.deepEqual([silent.status, silent.body.release], [504, 1], silent.text);
-      assert.match(silent.body.detail, /no answer from b2$/);
+      const silent = await until(async () => {
+        const answer = await wait('b', '2s');
+        assert.deepEqual([answer.status, answer.body.release], [504, 1], answer.text);
+        // On a machine that is busy b1 may need its time, too.
+        return /no answer from b2$/.test(answer.body.detail) ? answer : null;
+      });
+      assert.deepEqual([silent.body.summary.applied, silent.body.summary.workers], [1, 2]);
       await workers.get('b2')!.lease.report(new Map([['acme', { applied: 1 }]]));
-      const arrived = await wait('b', '10s');
+      const arrived = await wait('b', '120s');
       assert.deepEqual([arrived.status, arrived.headers['arcus-release-state']], [200, 'acked'], arrived.text);
       await api.app.context.mover.turn();
       assert.equal((await api.call('GET', '/tenants/acme/config/status')).body.moving, null);

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Context } from '../../deps.ts';
+import { within } from '../../http/within.ts';
 import { publicAccess } from '../../plugins/auth.ts';
 
 const Part = z.object({
@@ -28,22 +29,18 @@ const PATIENCE = 2000;
 
 async function probe(ask: () => Promise<unknown>): Promise<Part> {
   const start = performance.now();
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(() => resolve('late'), PATIENCE);
-  });
   try {
-    const answer = ask();
-    answer.catch(() => {});
-    if ((await Promise.race([answer, late])) === 'late') {
+    const answer = await within(
+      PATIENCE,
+      ask().then(() => true),
+    );
+    if (answer === null) {
       return { status: 'unhealthy', latency_ms: null, reason: `no answer within ${PATIENCE} ms` };
     }
     return { status: 'healthy', latency_ms: Math.round((performance.now() - start) * 100) / 100 };
   } catch {
     // Error texts name hosts and users: they are for the log of who looks after the part, not for everybody.
     return { status: 'unhealthy', latency_ms: null, reason: 'cannot be reached' };
-  } finally {
-    clearTimeout(timer);
   }
 }
 
