@@ -97,6 +97,19 @@ test('long lists inside long lists, and large pieces that are no list', async ()
   assert.ok(paths.includes('/config/user_groups/400/list') && paths.includes('/config/policies/few'));
 });
 
+test('a long list has its place below any key', async () => {
+  const long = Array.from({ length: 600 }, (_, i) => [i]);
+  const keys = ['__proto__', 'constructor', 'toString', 'length', '', '0', 'a/b~c'];
+  const object = Object.fromEntries(keys.map((key) => [key, Object.fromEntries([[key, long]])]));
+  const { sections } = await roundTrip({ tenant: object, config: { servers: [object] } });
+  for (const path of ['/tenant/__proto__/__proto__', '/config/servers/0/__proto__/__proto__']) {
+    assert.ok(
+      sections.some((section) => section.path === path && section.list),
+      path,
+    );
+  }
+});
+
 test('one user more among 20,000 changes at most three parts', async () => {
   const users = Array.from({ length: 20_000 }, (_, index) => user(index));
   const before = await cut(withUsers(users));

@@ -314,7 +314,8 @@ function graft(value: unknown, pointer: string, list: unknown, path: string): un
   }
   const [, token = '', rest = ''] = /^\/([^/]*)(.*)$/s.exec(pointer) ?? [];
   const key = token.replaceAll('~1', '/').replaceAll('~0', '~');
-  if (typeof value !== 'object' || value === null || key === '__proto__' || !Object.hasOwn(value, key)) {
+  // Its own key, be it `__proto__`: that has a place, too, and what is written below is a key, no prototype.
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) {
     throw new StoreCorrupt(`section ${path} has no place`);
   }
   if (Array.isArray(value)) return value.with(Number(key), graft(value[Number(key)], rest, list, path));
