@@ -10,7 +10,7 @@ export interface ChildOptions {
   cwd?: string;
   /** True once the process answers. Asked again and again after each start. */
   ready: () => boolean | Promise<boolean>;
-  /** Milliseconds for a start; default 30,000. */
+  /** Milliseconds for a start; default 60,000. */
   deadline?: number;
   /** Called once it was closed, e.g. to remove its folder. */
   cleanup?: () => void;
@@ -64,7 +64,7 @@ export class Child {
   async start(): Promise<void> {
     if (this.#child) return;
     hook();
-    const { command, args, env, cwd, ready, deadline = 30_000 } = this.#options;
+    const { command, args, env, cwd, ready, deadline = 60_000 } = this.#options;
     const [file, argv] = setpriv ? [setpriv, ['--pdeathsig', 'KILL', command, ...args]] : [command, [...args]];
     const child = spawn(file, argv, { env: env ?? process.env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;

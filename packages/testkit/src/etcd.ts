@@ -154,7 +154,7 @@ export async function startEtcd({
               ...args,
             ],
             ready: async () => `${(await send(client, 'GET', '/health')).health}` === 'true',
-            deadline: 60_000,
+            deadline: 120_000,
           }),
         ),
       )),

@@ -76,7 +76,7 @@ export async function startMariaDb({
     ],
     env,
     ready: () => answers(port, { greeting: true }),
-    deadline: 60_000,
+    deadline: 120_000,
     cleanup: dir.close,
   });
   const urlOf = (name: string) => `mysql://arcus:arcus@127.0.0.1:${port}/${name}`;
