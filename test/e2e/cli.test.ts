@@ -122,7 +122,7 @@ test('push --dry-run says what only the API can know, and changes nothing', asyn
 
 test('push --wait ends with 1 and says who refused and why, and status does too', async () => {
   await d.addWorker('worker-b');
-  await until(async () => (await statusOf(d.connection, 'acme')).summary.refused === 1);
+  await until(async () => (await statusOf(d.connection, 'acme')).summary.refused === 1, { deadline: 60_000 });
   const pushed = await arcus(['push', 'acme', file('again.json', configOf({ port })), '--wait']);
   assert.equal(pushed.code, 1);
   assert.match(pushed.stdout, /release 3 is stored, but does not run everywhere: .*worker-b/);

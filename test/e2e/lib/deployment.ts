@@ -1,7 +1,7 @@
 /** The two ways to run Arcus, behind one face: real processes, started as a person would. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Connection } from '@arcus/cli/connection.ts';
@@ -9,9 +9,9 @@ import { type Ready, readReady } from '@arcus/cli/up/ready.ts';
 import { Child } from '@arcus/testkit/child.ts';
 import { startEtcd } from '@arcus/testkit/etcd.ts';
 import { testKeys } from '@arcus/testkit/keys.ts';
-import { startMariaDb } from '@arcus/testkit/mariadb.ts';
+import { type MariaDbServer, startMariaDb } from '@arcus/testkit/mariadb.ts';
 import { freePort } from '@arcus/testkit/port.ts';
-import { startRedis } from '@arcus/testkit/redis.ts';
+import { type RedisServer, startRedis } from '@arcus/testkit/redis.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -28,8 +28,9 @@ export interface Deployment {
   /** The config store stops answering; what it holds stays. */
   storeAway(): Promise<void>;
   storeBack(): Promise<void>;
-  /** Undefined where Redis is part of the process. */
-  readonly redis: Child | undefined;
+  /** Undefined where they are part of the process. */
+  readonly redis: RedisServer | undefined;
+  readonly database: MariaDbServer | undefined;
   close(): Promise<void>;
 }
 
@@ -40,6 +41,9 @@ export function cleanEnv(own: Record<string, string>): NodeJS.ProcessEnv {
   );
   return { ...Object.fromEntries(kept), ...own };
 }
+
+/** For a process to begin, on a machine that has much else to do, ms. */
+export const START_MS = 120_000;
 
 const ok = (url: string) => async () => (await fetch(url)).ok;
 
@@ -57,6 +61,7 @@ async function startWorkerProcess(env: Record<string, string>): Promise<Child> {
       ARCUS_ADMIN_LISTEN: admin,
     }),
     ready: ok(`http://${admin}/ready`),
+    deadline: START_MS,
   });
 }
 
@@ -83,6 +88,7 @@ export async function startUp(data: string, more: Record<string, string> = {}): 
     args: [cli, 'up'],
     env: cleanEnv(env),
     ready: () => readReady(data) !== null,
+    deadline: START_MS,
   });
   return { data, env, process: process_, ready: readReady(data)! };
 }
@@ -91,6 +97,14 @@ export async function startEmbedded(): Promise<Deployment> {
   const dir = tempDir('e2e');
   const data = join(dir.path, 'data');
   const store = join(data, 'store');
+  const lead = (to: string) => {
+    symlinkSync(to, `${store}.next`);
+    renameSync(`${store}.next`, store);
+  };
+  // A link, so that it is exchanged in one step: who looks in between would make a new, empty folder there.
+  mkdirSync(join(data, 'kept'), { recursive: true, mode: 0o700 });
+  writeFileSync(join(data, 'no-folder'), '');
+  lead('kept');
   const up = await startUp(data);
   const more: Child[] = [];
   return {
@@ -99,6 +113,7 @@ export async function startEmbedded(): Promise<Deployment> {
     api: up.process,
     worker: up.process,
     redis: undefined,
+    database: undefined,
     async addWorker(id, env = {}) {
       const worker = await startWorkerProcess({
         ARCUS_WORKER_ID: id,
@@ -112,15 +127,8 @@ export async function startEmbedded(): Promise<Deployment> {
       return worker;
     },
     // A file where the folder was: every access fails.
-    async storeAway() {
-      renameSync(store, `${store}.away`);
-      writeFileSync(store, '');
-    },
-    async storeBack() {
-      if (!existsSync(`${store}.away`)) return;
-      rmSync(store, { recursive: true });
-      renameSync(`${store}.away`, store);
-    },
+    storeAway: async () => lead('no-folder'),
+    storeBack: async () => lead('kept'),
     async close() {
       for (const child of [...more, up.process]) await child.close();
       dir.close();
@@ -157,6 +165,7 @@ export async function startClustered(): Promise<Deployment> {
         args: [join(root, 'apps/api/src/main.ts')],
         env: apiEnv,
         ready: ok(`http://${listen}/api/v1/health`),
+        deadline: START_MS,
       }),
     );
     const token = execFileSync(process.execPath, [cli, 'token', 'create', '--local'], {
@@ -170,7 +179,8 @@ export async function startClustered(): Promise<Deployment> {
       connection: { api: new URL(`http://${listen}`), token: token.trim() },
       api,
       worker: await addWorker('worker-a', { ARCUS_PROCESSES: '2' }),
-      redis: redis.process,
+      redis,
+      database,
       addWorker,
       storeAway: () => etcd.process.kill('SIGKILL'),
       storeBack: () => etcd.process.start(),
