@@ -70,7 +70,14 @@ export async function buildApp(deps: Deps): Promise<App> {
     verifyToken(db, token, deps.now(), (error) => log.warn({ err: error }, 'last_used_at was not written')),
   );
   bodies(http);
+  let closing = false;
+  http.addHook('preClose', async () => {
+    closing = true;
+  });
   http.addHook('onSend', async (request, reply) => {
+    // Who stops ends the connections that are idle then. One that is answered later would be kept for another request,
+    // which never comes, and the stop would wait for more than a minute.
+    if (closing) reply.header('connection', 'close');
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-cache');

@@ -3,13 +3,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { ConfigStore } from '@arcus/control/store.ts';
 import { testKeys } from '@arcus/testkit/keys.ts';
+import { RawClient } from '@arcus/testkit/raw-client.ts';
 import { tempDir } from '@arcus/testkit/temp.ts';
-import { until } from '@arcus/testkit/until.ts';
+import { until, within } from '@arcus/testkit/until.ts';
 import { pino } from 'pino';
 import { parseEnv } from './env.ts';
 import { ensureAdminToken } from './features/tokens/store.ts';
 import { startApi } from './start.ts';
+import { testApi } from './testing.ts';
 
 const silent = { log: pino({ level: 'silent' }) };
 
@@ -41,6 +44,31 @@ test('starts on an empty folder, serves, stops, and starts again with all its da
   assert.equal(await ensureAdminToken(second.db), null);
   const got = await fetch(`${second.url}/api/v1/tenants/acme`, { headers });
   assert.equal(((await got.json()) as { tenant_name: string }).tenant_name, 'Acme');
+});
+
+test('a stop does not wait for a kept connection whose request was answered meanwhile', async (t) => {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const store = {
+    close: async () => {},
+    ping: () => {
+      asked.resolve();
+      return answer.promise;
+    },
+  };
+  const api = await testApi({ store: store as unknown as ConfigStore });
+  const { http } = api.app;
+  const { port } = new URL(await http.listen({ host: '127.0.0.1', port: 0 }));
+  const client = await RawClient.connect({ port: Number(port), deadline: 40_000 });
+  t.after(() => client.close());
+  const health = client.request('GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await asked.promise;
+  const stopped = api.close();
+  await until(() => !http.server.listening);
+  answer.resolve();
+  assert.equal((await health).status, 200);
+  await within(stopped, 'it stops', 40_000);
+  await client.closed();
 });
 
 test('a port that is taken is an error with its code, and leaves nothing open', async (t) => {
