@@ -52,7 +52,8 @@ describe('arcus up', () => {
 
   it('prints where everything is, and the admin token of the first start', async () => {
     // Its file is there before its last line came through the pipe.
-    const output = await until(() => /^ *Data .*\n/m.test(up.process.output) && up.process.output);
+    await until(() => /^ *Data .*\n/m.test(up.process.output));
+    const { output } = up.process;
     for (const text of [up.ready.api, up.ready.docs, up.ready.proxy!, up.ready.admin_token, data]) {
       assert.ok(output.includes(text), `${text} is not in ${output}`);
     }
