@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { freePort } from '@arcus/testkit/port.ts';
 import { Claims } from './claims.ts';
 
 test('an address belongs to one worker of a machine, as long as one of its processes uses it', async (t) => {
@@ -7,7 +8,8 @@ test('an address belongs to one worker of a machine, as long as one of its proce
   t.after(() => {
     for (const holder of ['a', 'b', 'c']) for (const claims of [one, other]) claims.releaseAll(holder);
   });
-  const address = `127.0.0.1:${process.pid}`;
+  // All tests of this machine claim in one place.
+  const address = `127.0.0.1:${await freePort()}`;
   assert.deepEqual(await Promise.all([one.claim(address, 'a'), one.claim(address, 'b')]), [true, true]);
   assert.equal(await other.claim(address, 'c'), false);
   one.release(address, 'a');
