@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -260,4 +260,38 @@ test('each restart waits anew until the old process writes nothing, and it write
   await group.restart();
   const round = 'held start written resume ';
   await until(() => readFileSync(join(path, 'story'), 'utf8') === `start ${round}${round}`, LONG);
+});
+
+test('a successor is given its time to catch up also when the process in front stood still', async (t) => {
+  const { group, log, path } = groupOf(
+    t,
+    `import { existsSync, writeFileSync } from 'node:fs';
+    const at = (name) => import.meta.dirname + '/' + name;
+    const runs = (applied) => process.send({ type: 'statuses', statuses: [['acme', { applied }]] });
+    const first = !existsSync(at('first'));
+    writeFileSync(at(first ? 'first' : 'next'), '');
+    runs(first ? 2 : 1);
+    process.on('message', ({ type }) => {
+      if (type === 'hold') process.send({ type: 'held' });
+      if (type === 'stop') process.exit(0);
+    });
+    process.send({ type: 'ready' });
+    if (!first) setInterval(() => existsSync(at('go')) && runs(2), 10);`,
+  );
+  await group.start();
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const restarted = group.restart();
+  await until(() => existsSync(join(path, 'next')), LONG);
+  let stalls = 0;
+  await until(() => {
+    t.mock.timers.setTime(Date.now() + 60_000);
+    return ++stalls > 10;
+  }, LONG);
+  writeFileSync(join(path, 'go'), '');
+  await restarted;
+  assert.deepEqual(
+    log.filter((entry) => entry.level === 50),
+    [],
+  );
+  assert.ok(log.some((entry) => entry.msg === 'all processes of the worker are replaced'));
 });

@@ -21,8 +21,9 @@ import { Sockets } from './process-sockets.ts';
 const SETTLED_MS = 10_000;
 /** After the drain time a process may take so long to end by itself. */
 const PATIENCE_MS = 5_000;
-/** A successor that is ready may take so long to know what its predecessor has heard since. */
-const CATCH_UP_MS = 5_000;
+/** A successor that is ready may take so long to know what its predecessor has heard since: so many looks, ms apart. */
+const CATCH_UP_LOOKS = 100;
+const LOOK_MS = 50;
 const PROGRAM = new URL('./process.ts', import.meta.url);
 
 /** The place of one process, and who fills it. */
@@ -259,12 +260,13 @@ export class ProcessGroup implements Plane {
 
   /** Tenants that `next` does not serve as new as `old` does, when some time has not mended that. */
   async #lost(old: Child, next: Child): Promise<string[]> {
-    for (const begun = Date.now(); ; await wait(50)) {
+    // Not by the clock: when this process stood still, what its successor has said meanwhile is not heard yet.
+    for (let looks = 0; ; looks++, await wait(LOOK_MS)) {
       const lost = [...old.statuses].filter(([tenant, { applied }]) => {
         return applied > (next.statuses.get(tenant)?.applied ?? 0);
       });
       if (lost.length === 0 || !next.alive || this.#closed !== undefined) return [];
-      if (Date.now() - begun > CATCH_UP_MS) return lost.map(([tenant]) => tenant);
+      if (looks >= CATCH_UP_LOOKS) return lost.map(([tenant]) => tenant);
     }
   }
 
