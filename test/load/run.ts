@@ -19,7 +19,7 @@ export interface LoadReport {
 
 const LANES = 200;
 /** A slow machine takes longer for so many sessions of orderly clients: with fewer a phase would say little. */
-const LEAST = 2000;
+const LEAST = 1200;
 /** Memory that a phase may add, as a part of what the proxy had after the first one. */
 const GROWTH = 0.2;
 /** A leak grows in each phase; buffers that are kept for further use, and the heap, find their size in the first ones. */
