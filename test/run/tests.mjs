@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { root } from '../../scripts/lib/root.mjs';
 
 /** No file may take longer: something in it waits for ever, or was left open. Busy machines take minutes for the longest. */
-const FILE_LIMIT_MS = 1_200_000;
+const FILE_LIMIT_MS = 600_000;
 const KEPT_OUTPUT = 8_000;
 
 /**

@@ -174,12 +174,17 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   /** Until nothing is open any more, or the time is over. Releases are followed meanwhile: who asks now is judged by them. */
   async function drain(): Promise<void> {
     listeners.drain();
+    let told: number | undefined;
     // Timers come before the sockets that are readable: after those, what has been sent to us is no idle connection's.
     for (const until = Date.now() + drainMs; ; await wait(20).then(() => turn())) {
       const now = Date.now();
       if (cut || now >= until) return;
-      if (now >= idleUntil) listeners.endIdle();
-      const open = listeners.connections > 0 && now < idleUntil + LINGER_MS;
+      if (now >= idleUntil) {
+        // From when clients were told, be it late: who hears of it and is cut at once may have sent a request.
+        told ??= now;
+        listeners.endIdle();
+      }
+      const open = listeners.connections > 0 && (told === undefined || now < told + LINGER_MS);
       if (runtime.sessions === 0 && !open) return;
     }
   }
