@@ -33,7 +33,7 @@ export async function* runScenarios(
         }
         lab ??= await openLab(members);
         const started = performance.now();
-        // Tests share the machine with whatever else is built there.
+        // A try that a busy machine made too late costs the pause before the next one, too.
         if (!long) lab.barMs = 20_000;
         lab.begin();
         const outcome = await scenario.run(lab, { long, kills }).catch(async (error) => {

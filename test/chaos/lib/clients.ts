@@ -67,7 +67,7 @@ export class Clients {
     for (let turn = 0; !this.#stopped; turn++) {
       const start = performance.now();
       try {
-        client ??= await RawClient.connect({ host: worker.host, port, deadline: 5000 });
+        client ??= await RawClient.connect({ host: worker.host, port, deadline: 30_000 });
         const n = await this.#question(client, questions[turn % questions.length]!);
         this.samples.push({ tenant, worker: worker.id, start, end: performance.now(), n });
       } catch (error) {

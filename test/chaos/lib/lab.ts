@@ -137,7 +137,7 @@ export class Lab {
       ...(wrap?.(program.command, program.args) ?? program),
       env: all,
       ready: ok(`http://${listen}/ready`),
-      deadline: 60_000,
+      deadline: 120_000,
     });
     this.#close.push(() => started.close());
     const worker = { id, host, process: started, env: all, admin: `http://${listen}`, data, decisions };
@@ -155,6 +155,14 @@ export class Lab {
       this.#browsing.add(worker.id);
       for (const place of this.places) this.clients.add(worker, place, browseMs);
     }
+  }
+
+  /** All processes of it that run now. */
+  get pids(): number[] {
+    const stores = [...this.etcd.members, this.redis.process, this.database.process];
+    return [this.api, ...stores, ...this.workers.map((worker) => worker.process)]
+      .filter((child) => child.running)
+      .map((child) => child.pid);
   }
 
   /** Ends a worker the hard way and starts it again, with `env` for that start. */
@@ -275,7 +283,7 @@ async function startParts(options: LabOptions, close: (() => unknown)[]): Promis
       args: [join(root, 'apps/api/src/main.ts')],
       env: apiEnv,
       ready: ok(`http://${at}/api/v1/health`),
-      deadline: 60_000,
+      deadline: 120_000,
     }),
   );
   const cli = join(root, 'apps/cli/src/main.ts');

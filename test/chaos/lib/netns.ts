@@ -1,5 +1,6 @@
 /** A network namespace with one cable to here, and a way to cut off one address there so that nobody is told. */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { freePort } from '@arcus/testkit/port.ts';
 
@@ -33,8 +34,28 @@ export function unable(): string {
   }
 }
 
+/** A process that was killed leaves its namespace behind, and with it a network that the next may want. */
+function removeLeftOvers(): void {
+  for (const [name, pid] of `${run('ip', 'netns', 'list')}`.matchAll(/^arcus-(?:try-)?(\d+)/gm)) {
+    try {
+      if (!existsSync(`/proc/${pid}`)) run('ip', 'netns', 'del', name);
+    } catch {
+      // Somebody else removed it.
+    }
+  }
+}
+
+/** The third number of a network that this machine is not in yet. */
+function freeNumber(): number {
+  const taken = `${run('ip', '-o', 'addr')}`;
+  let number = process.pid % 250;
+  for (let i = 0; i < 250 && taken.includes(` 10.77.${number}.1/`); i++) number = (number + 1) % 250;
+  return number;
+}
+
 export function openNamespace(): Namespace {
-  const number = process.pid % 250;
+  removeLeftOvers();
+  const number = freeNumber();
   const name = `arcus-${process.pid}`;
   const [near, far] = [`arc${process.pid % 1_000_000}a`, `arc${process.pid % 1_000_000}b`];
   const [here, there] = [`10.77.${number}.1`, `10.77.${number}.2`];

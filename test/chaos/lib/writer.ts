@@ -66,15 +66,17 @@ export class Writer {
     const mine = this.accepted.filter((one) => one.tenant === tenant);
     const back = turn % 8 === 0 ? mine[Math.max(0, mine.length - 3)] : undefined;
     const n = back?.n ?? this.#next(tenant);
-    const wanted = query.wait ? '&wait=acked&timeout=10s' : '';
+    // Who waits for workers is told by them, and not by the time.
+    const wanted = query.wait ? '&wait=acked&timeout=2m' : '';
+    const timeout = query.wait ? 150_000 : 15_000;
     try {
       const answer = back
         ? await ask(this.#api, `${path('tenants', tenant)}/rollback?${wanted.slice(1)}`, {
-            ...{ method: 'POST', timeout: 15_000 },
+            ...{ method: 'POST', timeout },
             body: JSON.stringify({ version: back.version, message: `${n}` }),
           })
         : await ask(this.#api, `${path('tenants', tenant)}/config?message=${n}${wanted}`, {
-            ...{ method: 'PUT', timeout: 15_000, headers: { 'if-match': '*' } },
+            ...{ method: 'PUT', timeout, headers: { 'if-match': '*' } },
             body: JSON.stringify(configOf(place, n)),
           });
       this.accepted.push({ tenant, n, version: Number(answer.headers.get('arcus-release')) });

@@ -39,7 +39,10 @@ export const diskFull: Scenario = {
     const times = long ? 10 : 1;
     let refused = 0;
     for (let i = 0; i < times; i++) {
-      await until(() => readdirSync(join(inside, 'worker', id, 'tenants')).length >= lab.places.length);
+      await until(() => readdirSync(join(inside, 'worker', id, 'tenants')).length >= lab.places.length, {
+        deadline: 120_000,
+        what: 'the snapshot has all tenants',
+      });
       const failing = async () =>
         /snapshot cannot be written/.test(await (await fetch(`${worker.admin}/health`)).text());
       // What the worker gives up makes room: until none is left.
@@ -47,11 +50,11 @@ export const diskFull: Scenario = {
         fill(join(inside, 'filler'));
         return failing();
       };
-      await until(full, { deadline: 20_000, what: 'the worker says that its snapshot cannot be written' });
+      await until(full, { deadline: 120_000, what: 'the worker says that its snapshot cannot be written' });
       refused++;
       await wait(long ? 5000 : 500);
       truncateSync(join(inside, 'filler'), 0);
-      await until(async () => !(await failing()), { deadline: 30_000, what: 'the snapshot is written again' });
+      await until(async () => !(await failing()), { deadline: 120_000, what: 'the snapshot is written again' });
     }
     const verdict = await check(lab);
     await moved(lab);
@@ -103,9 +106,9 @@ export const snapshotDamaged: Scenario = {
           // The others are served from what they have, with nobody to ask.
           await lab.etcd.process.kill('SIGKILL');
           await worker.process.start();
-          await until(() => lab.clients.ask(worker, other), { deadline: 30_000, what: 'the other tenant is served' });
+          await until(() => lab.clients.ask(worker, other), { deadline: 120_000, what: 'the other tenant is served' });
           await lab.etcd.process.start();
-          await until(() => lab.clients.ask(worker, victim), { what: 'the tenant is served again', deadline: 20_000 });
+          await until(() => lab.clients.ask(worker, victim), { what: 'the tenant is served again', deadline: 120_000 });
         });
       }
     }

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { until } from '@arcus/testkit/until.ts';
 import { check } from '../lib/checker.ts';
 import { Lab } from '../lib/lab.ts';
 import { openNamespace, passOn, unable } from '../lib/netns.ts';
@@ -39,8 +40,9 @@ export const cutOff: Scenario = {
         space.cut(etcd.port);
         await wait(seconds * 1000);
         accepted += lab.writer.accepted.length - before;
-        const lost = await fetch(`${worker.admin}/health`).then((r) => r.text());
-        if (!/config store does not answer/.test(lost)) throw new Error(`the worker that is cut off says ${lost}`);
+        const lost = async () =>
+          /config store does not answer/.test(await (await fetch(`${worker.admin}/health`)).text());
+        await until(lost, { deadline: 60_000, what: 'the worker that is cut off says so' });
         space.heal();
         const verdict = await check(lab);
         slowest = Math.max(slowest, verdict.convergedMs);

@@ -1,5 +1,7 @@
 /** The management service and a worker, killed between any two steps. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { type FaultPoint, faultPoints } from '@arcus/control/faults.ts';
+import { until } from '@arcus/testkit/until.ts';
 import { check } from '../lib/checker.ts';
 import type { Lab } from '../lib/lab.ts';
 import type { Scenario } from '../scenario.ts';
@@ -45,13 +47,11 @@ export const workerKilled: Scenario = {
   },
 };
 
-/** So long somebody is served. */
+/** So long, and until somebody is served. */
 async function served(lab: Lab, ms: number): Promise<void> {
   const before = lab.clients.samples.length;
-  const end = performance.now() + ms;
-  while (performance.now() < end || lab.clients.samples.length === before) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await wait(ms);
+  await until(() => lab.clients.samples.length > before, { deadline: 120_000, what: 'somebody is served' });
 }
 
 /** Each point in turn until so many kills were made (undefined: one at each point); a point may be missed now and then. */

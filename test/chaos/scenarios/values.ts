@@ -25,13 +25,13 @@ export const garbage: Scenario = {
         try {
           const value = await make(lab, tenant);
           await lab.etcd.put(`${prefix}heads/${tenant}`, value);
-          const refused = await until(() => refusedBy(lab, tenant), { deadline: 30_000 }).catch(() => false);
+          const refused = await until(() => refusedBy(lab, tenant), { deadline: 120_000 }).catch(() => false);
           (refused ? seen : missed).push(name);
           await wait(50);
         } finally {
           lab.api.cont();
         }
-        await until(() => acceptedBy(lab, tenant), { deadline: 30_000, what: `${name} is put right` });
+        await until(() => acceptedBy(lab, tenant), { deadline: 120_000, what: `${name} is put right` });
       }
       await damagedManifests(lab, tenant);
       await damagedBlob(lab, tenant);
@@ -107,15 +107,15 @@ async function damagedBlob(lab: Lab, tenant: string): Promise<void> {
         const all = await statuses(lab, tenant);
         return all.length > 0 && all.every(({ refused }) => refused?.issues.some((i) => i.code === 'store_corrupt'));
       };
-      await until(corrupt, { deadline: 30_000, what: 'the worker refuses a release whose blob is damaged' });
-      await until(() => lab.clients.ask(worker, other!), { deadline: 30_000, what: 'the other tenant is served' });
+      await until(corrupt, { deadline: 120_000, what: 'the worker refuses a release whose blob is damaged' });
+      await until(() => lab.clients.ask(worker, other!), { deadline: 120_000, what: 'the other tenant is served' });
       const served = await lab.clients.ask(worker, place!).catch(() => null);
       if (served !== null) throw new Error(`a release whose blob is damaged is served: write ${served}`);
       // The message of each release is the number of its write.
       const newest = `SELECT message FROM releases WHERE tenant_id = '${tenant}' ORDER BY version DESC LIMIT 1`;
       const n = (await lab.sql(newest))[0]![0];
       await ask(lab.connection, `${path('tenants', tenant)}/reload?message=${n}`, { method: 'POST' });
-      await until(() => lab.clients.ask(worker, place!), { deadline: 30_000, what: 'a reload mends the blob' });
+      await until(() => lab.clients.ask(worker, place!), { deadline: 120_000, what: 'a reload mends the blob' });
     });
     lab.writer.start(150);
   }
@@ -127,6 +127,6 @@ async function damagedManifests(lab: Lab, tenant: string): Promise<void> {
     const { stable } = await headNow(lab, tenant);
     for (const ahead of [3, 4]) await lab.etcd.put(`${prefix}manifests/${tenant}/${stable.version + ahead}`, value);
     const past = async () => (await headNow(lab, tenant)).stable.version > stable.version + 5;
-    await until(past, { deadline: 20_000, what: 'releases get past a manifest that was there' });
+    await until(past, { deadline: 120_000, what: 'releases get past a manifest that was there' });
   }
 }

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
+import { type TestContext, test } from 'node:test';
+import { Child } from '@arcus/testkit/child.ts';
+import { until } from '@arcus/testkit/until.ts';
+import { FairClock } from './lib/fair-clock.ts';
+
+async function shell(t: TestContext, script: string): Promise<Child> {
+  const child = await Child.start({ command: 'sh', args: ['-c', script], ready: () => true });
+  t.after(() => child.close());
+  return child;
+}
+
+function clockOf(t: TestContext, children: readonly Child[]): FairClock {
+  const clock = new FairClock(() => children.map((child) => child.pid));
+  t.after(() => clock.stop());
+  return clock;
+}
+
+const passes = (clock: FairClock, ms: number) => {
+  const before = clock.kept;
+  return until(() => clock.ms >= 0 && clock.kept >= before + ms, { deadline: 60_000, what: 'time passes uncounted' });
+};
+
+test('who waits for nothing that the machine owes has all of that time counted', async (t) => {
+  const clock = clockOf(t, [await shell(t, 'exec sleep 600')]);
+  await until(() => clock.ms >= 300, { deadline: 60_000, what: 'time is counted' });
+});
+
+test('while one of them is frozen nothing is counted, and afterwards it goes on', async (t) => {
+  const child = await shell(t, 'exec sleep 600');
+  const clock = clockOf(t, [child]);
+  await child.stop();
+  const before = clock.ms;
+  await passes(clock, 200);
+  assert.equal(clock.ms, before);
+  child.cont();
+  await until(() => clock.ms > before, { deadline: 60_000, what: 'time is counted again' });
+});
+
+test('who waits for a core loses no time', async (t) => {
+  // Each of them has a quarter of a core at most: together they wait longer than time passes.
+  const many = 4 * availableParallelism();
+  const spinning = await Promise.all(Array.from({ length: many }, () => shell(t, 'while :; do :; done')));
+  const clock = clockOf(t, spinning);
+  const [counted, kept] = [clock.ms, clock.kept];
+  await passes(clock, 1000);
+  assert.ok(clock.ms - counted < clock.kept - kept, `${clock.ms - counted} ms were counted, ${clock.kept - kept} not`);
+});

@@ -1,0 +1,85 @@
+/**
+ * A clock for verdicts on a machine that others use, too: it counts the time in which Arcus could have done something,
+ * and not what the machine kept from it. Whoever waits needlessly, for a timer or for somebody who is gone, stands
+ * there with nothing to run: all of that counts.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Between two looks, ms. */
+const TICK_MS = 50;
+/** This process stood still when a look comes later than that after the last one, ms. */
+const LATE_MS = 2 * TICK_MS;
+
+export class FairClock {
+  readonly #pids: () => readonly number[];
+  readonly #timer: NodeJS.Timeout;
+  #last = performance.now();
+  /** Thread -> ns for which it waited for a core since it began. */
+  #waited: ReadonlyMap<string, number>;
+  #ms = 0;
+  #kept = 0;
+
+  /** `pids`: those that work on what is timed, now. This process is one of them. */
+  constructor(pids: () => readonly number[]) {
+    this.#pids = pids;
+    this.#waited = look([process.pid, ...pids()]).waited;
+    this.#timer = setInterval(() => this.#tick(), TICK_MS).unref();
+  }
+
+  /** Counted up to now, ms. */
+  get ms(): number {
+    this.#tick();
+    return this.#ms;
+  }
+
+  /** What was not counted, ms. */
+  get kept(): number {
+    return this.#kept;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const passed = now - this.#last;
+    this.#last = now;
+    const { waited, held } = look([process.pid, ...this.#pids()]);
+    let ms = 0;
+    // One works for the other: all that any of them waited is time that the whole lost.
+    for (const [thread, ns] of waited) ms += Math.max(0, ns - (this.#waited.get(thread) ?? 0)) / 1e6;
+    this.#waited = waited;
+    const counted = held ? 0 : Math.max(0, Math.min(passed, LATE_MS) - ms);
+    this.#ms += counted;
+    this.#kept += passed - counted;
+  }
+}
+
+/** How long each thread waited for a core, and whether one waits for a disk or was frozen. Nothing where no /proc tells. */
+function look(pids: readonly number[]): { waited: ReadonlyMap<string, number>; held: boolean } {
+  const waited = new Map<string, number>();
+  let held = false;
+  for (const pid of pids) {
+    for (const thread of threadsOf(pid)) {
+      try {
+        const folder = `/proc/${pid}/task/${thread}`;
+        waited.set(thread, Number(readFileSync(`${folder}/schedstat`, 'latin1').split(' ')[1]));
+        const stat = readFileSync(`${folder}/stat`, 'latin1');
+        // Behind its name, which may hold blanks and brackets.
+        held ||= 'DT'.includes(stat[stat.lastIndexOf(')') + 2]!);
+      } catch {
+        // The thread is gone.
+      }
+    }
+  }
+  return { waited, held };
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
