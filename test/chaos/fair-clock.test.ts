@@ -38,8 +38,8 @@ test('while one of them is frozen nothing is counted, and afterwards it goes on'
   await until(() => clock.ms > before, { deadline: 60_000, what: 'time is counted again' });
 });
 
-test('who waits for a core loses no time', async (t) => {
-  // Each of them has a quarter of a core at most: together they wait longer than time passes.
+test('time in which one waited for a core is not counted', async (t) => {
+  // Each of them has a quarter of a core at most.
   const many = 4 * availableParallelism();
   const spinning = await Promise.all(Array.from({ length: many }, () => shell(t, 'while :; do :; done')));
   const clock = clockOf(t, spinning);

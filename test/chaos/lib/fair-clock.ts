@@ -47,8 +47,8 @@ export class FairClock {
     this.#last = now;
     const { waited, held } = look([process.pid, ...this.#pids()]);
     let ms = 0;
-    // One works for the other: all that any of them waited is time that the whole lost.
-    for (const [thread, ns] of waited) ms += Math.max(0, ns - (this.#waited.get(thread) ?? 0)) / 1e6;
+    // Who waits beside another one lost the same time, not time of its own.
+    for (const [thread, ns] of waited) ms = Math.max(ms, (ns - (this.#waited.get(thread) ?? 0)) / 1e6);
     this.#waited = waited;
     const counted = held ? 0 : Math.max(0, Math.min(passed, LATE_MS) - ms);
     this.#ms += counted;

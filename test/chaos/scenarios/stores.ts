@@ -200,18 +200,21 @@ export const allDown: Scenario = {
   async run(lab, { long }) {
     const times = long ? 5 : 1;
     const starts: number[] = [];
+    let late = false;
     for (let i = 0; i < times; i++) {
       const all = [lab.etcd.process, lab.redis.process, lab.database.process];
       const clock = new FairClock(() => lab.pids);
       await Promise.all(all.map((one) => one.kill('SIGKILL')));
       await wait(long ? 20_000 : 2000);
       for (const worker of lab.workers) {
-        const from = clock.ms;
+        const [from, kept] = [performance.now(), clock.kept];
         await lab.restartWorker(worker);
         for (const place of lab.places) {
           await until(() => lab.clients.ask(worker, place), { what: 'a restarted worker serves', deadline: 120_000 });
         }
-        starts.push(clock.ms - from);
+        const took = performance.now() - from;
+        starts.push(took);
+        late ||= took - (clock.kept - kept) > lab.barMs;
       }
       await wait(long ? 5000 : 500);
       await Promise.all(all.map((one) => one.start()));
@@ -220,7 +223,7 @@ export const allDown: Scenario = {
     }
     const slowest = Math.round(Math.max(...starts));
     const verdict = await check(lab);
-    if (slowest > lab.barMs) verdict.faults.push(`a worker served only ${slowest} ms after its restart`);
+    if (late) verdict.faults.push(`a worker served only ${slowest} ms after its restart`);
     return { ...verdict, hurts: times * 3, note: `restarted worker served after at most ${slowest} ms` };
   },
 };
