@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
-import type { HeadEvent } from '@arcus/control/store.ts';
+import { type HeadEvent, StoreUnavailable } from '@arcus/control/store.ts';
 import { testKeys } from '@arcus/testkit/keys.ts';
 import { until } from '@arcus/testkit/until.ts';
 import { type TestApi, testApi } from '../../testing.ts';
@@ -92,6 +93,46 @@ test('a store that is wiped while its heads are being compared is filled again a
     await api.close();
   });
   keeper.start();
+  // Well before the next turn comes by itself.
+  await until(() => put.size === 2, { deadline: 15_000 });
+});
+
+test('heads that could not be put back because the store was away are put back as soon as it answers', async (t) => {
+  const api = await testApi();
+  const { db, log, now } = api.app.context;
+  const heads = ['acme', 'beta'];
+  for (const tenant_id of heads) await api.call('POST', '/tenants', { body: { tenant_id, tenant_name: 'x' } });
+  let away = true;
+  let pings = 0;
+  const tries: string[] = [];
+  const put = new Set<string>();
+  const store = {
+    ...api.store,
+    async *watchHeads(signal: AbortSignal) {
+      yield { type: 'list', heads: new Map(), invalid: new Map() } satisfies HeadEvent;
+      await once(signal, 'abort');
+    },
+    async ping() {
+      pings++;
+      if (away) throw new StoreUnavailable('it is away');
+    },
+  };
+  const keeper = new Keeper({
+    ...{ db, store, log, now, verifier: testKeys().verifier, key: testKeys().signer.key },
+    publish: async (tenant) => {
+      tries.push(tenant);
+      if (!away) put.add(tenant);
+      return !away;
+    },
+  });
+  t.after(async () => {
+    await keeper.close();
+    await api.close();
+  });
+  keeper.start();
+  await until(() => pings === 2);
+  assert.deepEqual(tries, [...new Set(tries)], 'a store that does not answer is asked for nothing else');
+  away = false;
   // Well before the next turn comes by itself.
   await until(() => put.size === 2, { deadline: 15_000 });
 });

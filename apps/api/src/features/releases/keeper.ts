@@ -53,6 +53,8 @@ export class Keeper {
   #mending: Promise<void> | undefined;
   #sweeping: Promise<void> | undefined;
   #sweepAgain = false;
+  /** Heads could not be put back, and the store has not answered since. */
+  #away = false;
   #timer: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   readonly #clock: () => number;
@@ -126,7 +128,9 @@ export class Keeper {
   #later(): void {
     clearTimeout(this.#retry);
     let pause = RETRY_MS;
-    for (const tenant of this.#lost) pause = Math.min(pause, (this.#rests.get(tenant)?.until ?? 0) - this.#clock());
+    for (const tenant of this.#away ? [] : this.#lost) {
+      pause = Math.min(pause, (this.#rests.get(tenant)?.until ?? 0) - this.#clock());
+    }
     this.#retry = setTimeout(
       () => {
         const [tenant] = this.#lost;
@@ -150,15 +154,31 @@ export class Keeper {
 
   async #mend(): Promise<void> {
     const { publish, log } = this.#options;
+    // Not one after the other runs into a store that is away; as soon as it answers, all that it lacks is put back.
+    const again = this.#away;
+    if (again && !(await this.#answers())) return;
+    this.#away = false;
+    const failed: string[] = [];
     const work = async () => {
       for (const tenant of this.#lost) {
         if (this.#stop.signal.aborted) return;
         if (!this.#mayMend(tenant)) continue;
         this.#lost.delete(tenant);
         if (await publish(tenant)) log.info({ tenant }, 'the store has the head of a tenant again');
+        else failed.push(tenant);
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, work));
+    // What fails again though the store answers is for the next sweep.
+    this.#away = failed.length > 0 && (!again || !(await this.#answers()));
+    if (this.#away) for (const tenant of failed) this.#lost.add(tenant);
+  }
+
+  async #answers(): Promise<boolean> {
+    return this.#options.store.ping().then(
+      () => true,
+      () => false,
+    );
   }
 
   #sweep(): void {
