@@ -136,12 +136,17 @@ export function* parseEntries(input: unknown, before?: Before): Steps<Parsed> {
       const { object, faults: found } = yield* parseObjectSteps(family, value, before);
       for (const f of found) faults.push({ ...f, pointer: pointer(family, index) + f.pointer });
       if (faults.length >= ENOUGH) return { entries, faults };
-      const name = (value as { name?: unknown } | null)?.name;
-      entries.push({ family, index, object, name: Name.safeParse(name).success ? (name as string) : '' });
+      entries.push({ family, index, object, name: object?.name ?? usableName(value) });
       yield;
     }
   }
   return { entries, faults };
+}
+
+/** The name of an object with faults, for references to it; '' when it has none. */
+function usableName(value: unknown): string {
+  const name = (value as { name?: unknown } | null)?.name;
+  return Name.safeParse(name).success ? (name as string) : '';
 }
 
 /** Parses one object of a family; pointers are relative to it. */
