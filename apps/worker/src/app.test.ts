@@ -126,6 +126,30 @@ test('a session that a stop cuts is logged and counted, however slow the disk is
   }
 });
 
+test('a time of day that is set while a worker drains cuts nobody and keeps nobody', async (t) => {
+  const { store, port, start, client } = await setUp(t);
+  const echo = await startEcho();
+  t.after(() => echo.close());
+  await publish(store, 'acme', 1, proxyOn(port, { server: { connect_ports: [echo.port] } }));
+  const worker = await start({ ARCUS_DRAIN_SECONDS: '600' });
+  await worker.ready;
+  const tunnel = await client();
+  await tunnel.send(`CONNECT 127.0.0.1:${echo.port} HTTP/1.1\r\nHost: 127.0.0.1:${echo.port}\r\n\r\n`);
+  assert.equal((await tunnel.readResponse({ method: 'CONNECT' })).status, 200);
+  const idle = await client();
+  const closing = worker.close();
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 3_600_000 });
+  let looks = 0;
+  await until(() => ++looks > 10, { every: 30 });
+  await tunnel.send('ping');
+  assert.equal((await tunnel.read(4)).toString(), 'ping');
+  t.mock.timers.setTime(Date.now() - 7_200_000);
+  // Idle ones are told to end after a second all the same.
+  await idle.closed();
+  await tunnel.close();
+  await closing;
+});
+
 test('a port that is taken on this machine is a refusal with its place; the last good release goes on', async (t) => {
   const { store, port, start, ask } = await setUp(t);
   const taken = await startEcho();

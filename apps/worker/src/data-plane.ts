@@ -128,7 +128,10 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
   let closed: Promise<void> | undefined;
   /** The snapshot is being marked as whole. */
   let marked: Promise<void> = Promise.resolve();
-  /** While it stops: idle connections stay so long. */
+  /**
+   * While it stops: idle connections stay so long, by performance.now, as all of a drain: a time of day that is set must
+   * neither cut sessions nor keep them for an hour.
+   */
   let idleUntil = Infinity;
 
   /** Local snapshot -> ready -> store -> deltas. Without a snapshot the store's first list comes before ready. */
@@ -176,8 +179,8 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     listeners.drain();
     let told: number | undefined;
     // Timers come before the sockets that are readable: after those, what has been sent to us is no idle connection's.
-    for (const until = Date.now() + drainMs; ; await wait(20).then(() => turn())) {
-      const now = Date.now();
+    for (const until = performance.now() + drainMs; ; await wait(20).then(() => turn())) {
+      const now = performance.now();
       if (cut || now >= until) return;
       if (now >= idleUntil) {
         // From when clients were told, be it late: who hears of it and is cut at once may have sent a request.
@@ -237,7 +240,7 @@ export async function openDataPlane(options: DataPlaneOptions): Promise<DataPlan
     close({ now = false, handover = false } = {}) {
       cut ||= now;
       const idleMs = handover ? Math.max(drainMs - LINGER_MS, drainMs / 2) : Math.min(IDLE_GRACE_MS, drainMs / 2);
-      idleUntil = Math.min(idleUntil, Date.now() + idleMs);
+      idleUntil = Math.min(idleUntil, performance.now() + idleMs);
       closed ??= shut();
       return closed;
     },

@@ -37,9 +37,10 @@ export interface FrontOptions {
 export async function startFront({ env, id, store, log, plane, processes }: FrontOptions): Promise<Front> {
   const startedAt = new Date().toISOString();
   let leaving = false;
-  let heard = Date.now();
+  // By a clock that is never set back.
+  let heard = performance.now();
   const onHeard = () => {
-    heard = Date.now();
+    heard = performance.now();
   };
   const reporter = new Reporter({
     store,
@@ -78,7 +79,7 @@ export async function startFront({ env, id, store, log, plane, processes }: Fron
   const gauges = (): Gauge[] => {
     const { ready, tenants, refused } = health();
     const info = { [`worker="${id}",version="${software.version}"`]: 1 };
-    const age = (Date.now() - heard) / 1000;
+    const age = (performance.now() - heard) / 1000;
     const failures = redis?.failures ?? 0;
     return [
       { name: 'arcus_worker_info', type: 'gauge', help: 'Which worker this is', value: info },

@@ -17,7 +17,8 @@ export interface ChildOptions {
 
 export class Child {
   readonly slot: number;
-  readonly startedAt = Date.now();
+  /** By performance.now. */
+  readonly startedAt = performance.now();
   readonly statuses = new Map<string, TenantStatus>();
   readonly counters = new Map<string, CounterValues>();
   counts: { readonly tenants: number; readonly refused: number } = { tenants: 0, refused: 0 };

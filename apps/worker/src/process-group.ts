@@ -180,7 +180,7 @@ export class ProcessGroup implements Plane {
     this.#sockets.gone(child);
     this.#clients.remove(child);
     this.#forget(child);
-    const lived = Date.now() - child.startedAt;
+    const lived = Math.round(performance.now() - child.startedAt);
     const facts = { process: child.slot, pid: child.pid, code, signal, lived_ms: lived };
     if (this.#leaving.delete(child)) log.info(facts, 'a process of the worker has ended, as it was told');
     if (this.#closed !== undefined) return;

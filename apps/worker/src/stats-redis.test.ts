@@ -11,10 +11,10 @@ const log = pino({ level: 'silent' });
 /** An answer that does not come is waited for, and a connection is begun anew, ever later. */
 const LONG = { deadline: 60_000 };
 
-async function setUp(t: TestContext) {
+async function setUp(t: TestContext, clock?: () => number) {
   const server = await startRedis();
   const stats = new Stats();
-  const sink = new RedisStats({ url: server.url, worker: 'w1', stats, log, intervalMs: 20 });
+  const sink = new RedisStats({ url: server.url, worker: 'w1', stats, log, intervalMs: 20, ...(clock && { clock }) });
   const client = new Redis(server.url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
   client.on('error', () => {});
   t.after(async () => {
@@ -48,6 +48,18 @@ test('counters, totals and open connections reach Redis, each with a life time',
 
   tenant.requests += 5;
   await until(async () => (await client.hget('arcus:metrics:tenant:acme:requests', 'total')) === '15');
+});
+
+test('the keys of who is idle live on, also when the time of day was set back', async (t) => {
+  let ms = 0;
+  const { stats, client } = await setUp(t, () => ms);
+  const key = 'arcus:metrics:tenant:acme:w1';
+  stats.of('acme', 'tenant', 'acme').requests = 1;
+  await until(async () => (await client.ttl(key)) > 200);
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() - 3_600_000 });
+  await client.expire(key, 100);
+  ms += 20_000;
+  await until(async () => (await client.ttl(key)) > 200);
 });
 
 test('what a worker counted before it was started anew is not held for counts of this one', async (t) => {

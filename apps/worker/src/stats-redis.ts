@@ -51,6 +51,8 @@ export interface RedisStatsOptions {
   readonly log: Logger;
   readonly prefix?: string;
   readonly intervalMs?: number;
+  /** ms, never set back; default performance.now. */
+  readonly clock?: () => number;
 }
 
 export class RedisStats {
@@ -58,6 +60,7 @@ export class RedisStats {
   readonly #prefix: string;
   readonly #redis: Redis;
   readonly #timer: NodeJS.Timeout;
+  readonly #clock: () => number;
   readonly #known = new WeakMap<Counters, Known>();
   /** Tenant -> when its keys were last given a new life. */
   readonly #refreshed = new Map<string, number>();
@@ -73,6 +76,7 @@ export class RedisStats {
 
   constructor(options: RedisStatsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? (() => performance.now());
     this.#prefix = options.prefix ?? 'arcus:';
     this.#redis = new Redis(options.url, {
       enableOfflineQueue: false,
@@ -114,7 +118,7 @@ export class RedisStats {
     try {
       if (this.#redis.status !== 'ready') throw new Error(`Redis is not connected (${this.#redis.status})`);
       await this.#settle();
-      const gone = Date.now() - METRICS_SECONDS * 1000;
+      const gone = this.#clock() - METRICS_SECONDS * 1000;
       for (const [tenant, at] of this.#refreshed) if (at < gone) this.#refreshed.delete(tenant);
       const changes = await this.#collect();
       for (let i = 0; i < changes.length; i += CHUNK) await this.#send(changes.slice(i, i + CHUNK));
@@ -156,7 +160,7 @@ export class RedisStats {
 
   async #collect(): Promise<TenantChange[]> {
     const byTenant = new Map<string, TenantChange>();
-    const now = Date.now();
+    const now = this.#clock();
     let seen = 0;
     for (const counters of this.#options.stats.values()) {
       if (++seen % SLICE === 0) await turn();
@@ -164,7 +168,7 @@ export class RedisStats {
       const all = known?.epoch !== this.#epoch;
       const changed = changedCounters(counters, known?.values);
       const isTenant = counters.dimension === 'tenant';
-      const due = isTenant && now - (this.#refreshed.get(counters.tenant) ?? 0) >= REFRESH_MS;
+      const due = isTenant && now - (this.#refreshed.get(counters.tenant) ?? Number.NEGATIVE_INFINITY) >= REFRESH_MS;
       if (!changed && !(known && (all || due))) continue;
       const values = changed ?? readCounters(counters);
 
@@ -234,7 +238,7 @@ export class RedisStats {
     this.#uncertain = null;
     if (answers === null) throw new Error('Redis discarded the transaction');
     for (const [error] of answers) if (error) throw error;
-    const now = Date.now();
+    const now = this.#clock();
     for (const { tenant, at } of probes) {
       if (answers[at]?.[1] === 0 && this.#refreshed.has(tenant)) this.#epoch++;
       this.#refreshed.set(tenant, now);

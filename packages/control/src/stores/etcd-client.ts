@@ -86,18 +86,19 @@ export class EtcdClient {
     method: Method<Request, Response>,
     request: Request,
   ): Promise<Response & { again: boolean }> {
-    const end = Date.now() + this.deadline;
+    // Not the time of day, which may be set meanwhile.
+    const end = performance.now() + this.deadline;
     const share = this.deadline / Math.min(3, this.#endpoints.length);
     let renewed = false;
     let fault: ServiceError | undefined;
     for (let attempt = 0; attempt < 2 * this.#endpoints.length; attempt++) {
       if (attempt > 0) await wait(jitter(attempt < this.#endpoints.length ? 5 : 50));
-      const left = end - Date.now();
+      const left = end - performance.now();
       if (left <= 0) break;
       const at = this.#at;
       const token = await this.#login(Math.min(left, share), at);
       try {
-        const response = await this.#unary(at, method, request, token, Math.min(end - Date.now(), share));
+        const response = await this.#unary(at, method, request, token, Math.min(end - performance.now(), share));
         return Object.assign(response as object, { again: attempt > 0 }) as Response & { again: boolean };
       } catch (error) {
         fault = error as ServiceError;
