@@ -10,19 +10,37 @@ const TICK_MS = 50;
 /** This process stood still when a look comes later than that after the last one, ms. */
 const LATE_MS = 2 * TICK_MS;
 
+/** What a machine says of some processes. */
+interface Look {
+  /** Thread -> ns for which it waited for a core since it began. */
+  readonly waited: ReadonlyMap<string, number>;
+  /** Does one of them wait for a disk, or was it frozen? */
+  readonly held: boolean;
+}
+
+/** Who tells how late it is (ms) and how processes are; tests play it. */
+export interface Machine {
+  now(): number;
+  look(pids: readonly number[]): Look;
+}
+
+const thisMachine: Machine = { now: () => performance.now(), look };
+
 export class FairClock {
   readonly #pids: () => readonly number[];
+  readonly #machine: Machine;
   readonly #timer: NodeJS.Timeout;
-  #last = performance.now();
-  /** Thread -> ns for which it waited for a core since it began. */
-  #waited: ReadonlyMap<string, number>;
+  #last: number;
+  #waited: Look['waited'];
   #ms = 0;
   #kept = 0;
 
   /** `pids`: those that work on what is timed, now. This process is one of them. */
-  constructor(pids: () => readonly number[]) {
+  constructor(pids: () => readonly number[], machine = thisMachine) {
     this.#pids = pids;
-    this.#waited = look([process.pid, ...pids()]).waited;
+    this.#machine = machine;
+    this.#last = machine.now();
+    this.#waited = machine.look([process.pid, ...pids()]).waited;
     this.#timer = setInterval(() => this.#tick(), TICK_MS).unref();
   }
 
@@ -42,10 +60,10 @@ export class FairClock {
   }
 
   #tick(): void {
-    const now = performance.now();
+    const now = this.#machine.now();
     const passed = now - this.#last;
     this.#last = now;
-    const { waited, held } = look([process.pid, ...this.#pids()]);
+    const { waited, held } = this.#machine.look([process.pid, ...this.#pids()]);
     let ms = 0;
     // Who waits beside another one lost the same time, not time of its own.
     for (const [thread, ns] of waited) ms = Math.max(ms, (ns - (this.#waited.get(thread) ?? 0)) / 1e6);
@@ -56,20 +74,20 @@ export class FairClock {
   }
 }
 
-/** How long each thread waited for a core, and whether one waits for a disk or was frozen. Nothing where no /proc tells. */
-function look(pids: readonly number[]): { waited: ReadonlyMap<string, number>; held: boolean } {
+/** As /proc tells it; nothing where there is none. */
+function look(pids: readonly number[]): Look {
   const waited = new Map<string, number>();
   let held = false;
   for (const pid of pids) {
     for (const thread of threadsOf(pid)) {
       try {
         const folder = `/proc/${pid}/task/${thread}`;
-        waited.set(thread, Number(readFileSync(`${folder}/schedstat`, 'latin1').split(' ')[1]));
         const stat = readFileSync(`${folder}/stat`, 'latin1');
         // Behind its name, which may hold blanks and brackets.
         held ||= 'DT'.includes(stat[stat.lastIndexOf(')') + 2]!);
+        waited.set(thread, Number(readFileSync(`${folder}/schedstat`, 'latin1').split(' ')[1]));
       } catch {
-        // The thread is gone.
+        // The thread is gone, or the kernel counts no waits.
       }
     }
   }
