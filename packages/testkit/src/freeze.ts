@@ -21,11 +21,12 @@ export function standsStill(pid: number): boolean {
   return threads.every((thread) => isStill(pid, thread)) && threadsOf(pid).join() === threads.join();
 }
 
-function threadsOf(pid: number): string[] {
+/** Ids of a process's threads; none when it is gone, or nothing tells. */
+export function threadsOf(pid: number): string[] {
   try {
     return readdirSync(`/proc/${pid}/task`).sort();
   } catch {
-    return []; // The process is gone.
+    return [];
   }
 }
 

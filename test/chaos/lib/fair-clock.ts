@@ -3,7 +3,8 @@
  * and not what the machine kept from it. Whoever waits needlessly, for a timer or for somebody who is gone, stands
  * there with nothing to run: all of that counts.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { threadsOf } from '@arcus/testkit/freeze.ts';
 
 /** Between two looks, ms. */
 const TICK_MS = 50;
@@ -92,12 +93,4 @@ function look(pids: readonly number[]): Look {
     }
   }
   return { waited, held };
-}
-
-function threadsOf(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return [];
-  }
 }
